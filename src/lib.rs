@@ -1,0 +1,6 @@
+//! An async runtime whose event loop is *even*.
+
+pub mod config;
+pub mod sched;
+
+pub use config::Budget;
