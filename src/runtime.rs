@@ -1,0 +1,336 @@
+//! The runtime: one loop, the thread it runs on, and the ways to reach it.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use crate::clock::Clock;
+use crate::config::Budget;
+use crate::driver::Driver;
+use crate::instrument::{Hooks, Instrument, InstrumentId};
+use crate::runtime::blocking::Blocking;
+use crate::runtime::core::Core;
+use crate::runtime::local::{Birth, Local};
+use crate::runtime::panics::PanicHook;
+use crate::runtime::run::MainWaker;
+use crate::runtime::shared::Shared;
+use crate::sched::Settings;
+
+pub(crate) mod blocking;
+pub(crate) mod context;
+pub(crate) mod coop;
+pub(crate) mod core;
+mod directory;
+mod handle;
+mod join;
+mod join_set;
+mod local;
+mod panics;
+mod partition;
+pub(crate) mod registration;
+mod run;
+pub(crate) mod shared;
+mod shutdown;
+mod spawn;
+mod tasks;
+mod timers;
+
+pub use coop::{Progress, poll_proceed};
+pub use handle::Handle;
+pub use join::{AbortHandle, JoinError, JoinHandle};
+pub use join_set::JoinSet;
+pub use panics::UnhandledPanic;
+pub use partition::{Close, IntoPartition, Partition, PartitionBuilder};
+pub use shutdown::{PendingTask, ShutdownReport};
+pub use spawn::{Spawn, spawn, spawn_blocking, spawn_in, spawn_isolated, yield_now};
+
+/// Runs `fut` on a runtime of its own, on this thread, until it is done.
+///
+/// `fut` runs in ROOT. Tasks it spawned that still pend when it is done are dropped; see
+/// [`Runtime`] for keeping them.
+///
+/// # Panics
+///
+/// If called inside a runtime, if `fut` panics, or if the operating system refuses the runtime its
+/// file descriptors.
+///
+/// # Examples
+///
+/// ```
+/// let answer = evenloop::block_on(async {
+///     let task = evenloop::spawn(async { 6 });
+///     task.await.unwrap() * 7
+/// });
+/// assert_eq!(answer, 42);
+/// ```
+#[track_caller]
+pub fn block_on<F: Future>(fut: F) -> F::Output {
+    context::refuse_nesting();
+    match Runtime::new() {
+        Ok(runtime) => runtime.block_on(fut),
+        Err(error) => panic!("no runtime could be made: {error}"),
+    }
+}
+
+/// An event loop and everything that lives on it.
+///
+/// It belongs to the thread that made it and runs while that thread is in
+/// [`block_on`](Runtime::block_on). Tasks survive between two `block_on`s; they need not be
+/// `Send`.
+///
+/// # Dropping
+///
+/// Dropping the runtime shuts it down, in this order: nothing new is taken in; every task is
+/// dropped on this thread, in the order of spawning; what waits for sockets elsewhere is woken
+/// with an error; blocking jobs that have not started are dropped; those that run are waited for.
+/// [`shutdown`](Runtime::shutdown) does the same with a limit and tells what was still pending.
+///
+/// # Examples
+///
+/// ```
+/// use evenloop::{Budget, Runtime};
+/// use std::rc::Rc;
+///
+/// let runtime = Runtime::builder().budget(Budget::handles(16)).build()?;
+/// let shared = Rc::new(7);
+/// let task = runtime.spawn({
+///     let shared = shared.clone();
+///     async move { *shared + 1 }
+/// });
+/// assert_eq!(runtime.block_on(task).unwrap(), 8);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Runtime {
+    local: Rc<Local>,
+    /// Set once the runtime has been shut down.
+    down: Cell<bool>,
+}
+
+impl Runtime {
+    /// Makes a runtime with the default settings.
+    ///
+    /// # Errors
+    ///
+    /// If the operating system refuses the file descriptors it needs.
+    pub fn new() -> io::Result<Self> {
+        Self::builder().build()
+    }
+
+    /// Begins to describe a runtime.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Runs `fut` in ROOT until it is done, and with it everything else on the loop.
+    ///
+    /// Without partitions the order in which tasks run is that of a plain FIFO loop.
+    ///
+    /// # Panics
+    ///
+    /// If this thread is in a runtime already, and if `fut` panics. After a panic the runtime is
+    /// as usable as before.
+    #[track_caller]
+    pub fn block_on<F: Future>(&self, fut: F) -> F::Output {
+        context::refuse_nesting();
+        let _entered = context::enter(self.local.clone());
+        let mut fut = pin!(fut);
+        let main = MainWaker::new(self.local.shared.clone());
+        let waker = Waker::from(main.clone());
+        let mut cx = Context::from_waker(&waker);
+        let mut output = None;
+        self.local.queue_main();
+        self.local.run(&mut || {
+            if !main.begin_poll() {
+                return false;
+            }
+            match catch_unwind(AssertUnwindSafe(|| fut.as_mut().poll(&mut cx))) {
+                Ok(Poll::Pending) => false,
+                Ok(Poll::Ready(value)) => {
+                    output = Some(Ok(value));
+                    true
+                }
+                Err(payload) => {
+                    output = Some(Err(payload));
+                    true
+                }
+            }
+        });
+        main.finish();
+        match output.expect("the loop runs until its main future is done") {
+            Ok(value) => value,
+            Err(payload) => resume_unwind(payload),
+        }
+    }
+
+    /// Spawns a task; it runs in the next [`block_on`](Self::block_on), in ROOT.
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        self.local.spawn(future, Birth::here())
+    }
+
+    /// Spawns a task into a partition, which is made if need be.
+    #[track_caller]
+    pub fn spawn_in<F>(&self, partition: impl IntoPartition, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        let birth = Birth::here();
+        self.local.spawn_named(partition, future, birth)
+    }
+
+    /// Returns a handle for use by other threads.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle::new(self.local.shared.clone())
+    }
+
+    /// Adds an instrument, which need not be `Send`.
+    pub fn add_instrument(&self, instrument: impl Instrument) -> InstrumentId {
+        let id = InstrumentId::new();
+        self.local.hooks.add(id, Box::new(instrument));
+        id
+    }
+
+    /// Takes an instrument out again; `None` if it is not there, since it panicked, say.
+    pub fn remove_instrument(&self, id: InstrumentId) -> Option<Box<dyn Instrument>> {
+        self.local.hooks.remove(id)
+    }
+
+    /// Shuts the runtime down: drops every task on this thread, then waits until the blocking jobs
+    /// that run have ended, at most for `timeout`.
+    ///
+    /// The report names what was still pending, with the place it was spawned at.
+    ///
+    /// # Panics
+    ///
+    /// If called inside a runtime.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let runtime = evenloop::Runtime::new()?;
+    /// runtime.spawn(std::future::pending::<()>());
+    /// let report = runtime.shutdown(Duration::from_secs(1));
+    /// assert_eq!(report.pending().len(), 1);
+    /// assert!(report.pending()[0].location().file().ends_with(".rs"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn shutdown(self, timeout: Duration) -> ShutdownReport {
+        context::refuse_nesting();
+        self.down.set(true);
+        self.local.shut_down(Some(timeout))
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        if !self.down.replace(true) {
+            self.local.shut_down(None);
+        }
+    }
+}
+
+/// Describes a [`Runtime`].
+///
+/// # Examples
+///
+/// ```
+/// use evenloop::{Budget, Runtime};
+/// use std::time::Duration;
+///
+/// let runtime = Runtime::builder()
+///     .budget(Budget::time(Duration::from_micros(50)))
+///     .blocking_threads(4)
+///     .on_unhandled_panic(|panic| eprintln!("lost a task: {panic}"))
+///     .build()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "nothing is made before `build`"]
+pub struct Builder {
+    budget: Budget,
+    blocking_threads: usize,
+    panic_hook: PanicHook,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            budget: Budget::default(),
+            blocking_threads: blocking::DEFAULT_THREADS,
+            panic_hook: PanicHook::default(),
+        }
+    }
+}
+
+impl Builder {
+    /// Sets what one turn grants a partition of weight 1.
+    pub fn budget(mut self, budget: Budget) -> Self {
+        self.budget = budget;
+        self
+    }
+
+    /// Sets how many threads [`spawn_blocking`] may use at most; 512 if it is not set. They are
+    /// started as they are needed.
+    ///
+    /// # Panics
+    ///
+    /// If `n` is zero: blocking jobs would never run.
+    #[track_caller]
+    pub fn blocking_threads(mut self, n: usize) -> Self {
+        assert!(n > 0, "a pool of no threads would never run a job; grant at least one");
+        self.blocking_threads = n;
+        self
+    }
+
+    /// Sets what is done with the panic of a task whose handle nobody holds.
+    ///
+    /// It is called once for each, on the thread that dropped the last interest in the task's
+    /// outcome. The default writes the message and where the task was spawned to standard error.
+    pub fn on_unhandled_panic(
+        mut self,
+        hook: impl Fn(UnhandledPanic) + Send + Sync + 'static,
+    ) -> Self {
+        self.panic_hook = PanicHook::new(hook);
+        self
+    }
+
+    /// Makes the runtime.
+    ///
+    /// # Errors
+    ///
+    /// If the operating system refuses the file descriptors it needs. Nothing is left behind then.
+    pub fn build(self) -> io::Result<Runtime> {
+        let driver = Driver::new()?;
+        let waker = driver.waker();
+        // A wake that the kernel refuses would be a task lost: better to stop with a sentence.
+        let unpark = Box::new(move || waker.wake().expect("the kernel took the loop's wake-up"));
+        let epoch = Instant::now();
+        let blocking = Blocking::new(self.blocking_threads);
+        let shared = Arc::new(Shared::new(epoch, unpark, self.panic_hook, blocking));
+        let core = Core::new(Settings::from(self.budget), Clock::new(epoch));
+        core.publish(core.current, &shared);
+        let local = Rc::new(Local {
+            shared,
+            core: RefCell::new(core),
+            driver: RefCell::new(driver),
+            hooks: Hooks::new(),
+        });
+        Ok(Runtime { local, down: Cell::new(false) })
+    }
+}

@@ -1,0 +1,322 @@
+//! The state of a loop: what may be touched between two handles, and never while one runs.
+
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::driver::ScheduledIo;
+use crate::instrument::State;
+use crate::runtime::directory::Directory;
+use crate::runtime::shared::Shared;
+use crate::runtime::tasks::Tasks;
+use crate::sched::{
+    Creator, Dispatcher, Ended, Next, PartitionId, Readiness, Settings, Step, Timers, Timestamp,
+    Turn, Wake,
+};
+use crate::task::Runnable;
+
+/// How long ready sources and due timers of idle partitions may go unnoticed.
+const HARVEST_PERIOD: u64 = 100_000;
+/// A partition that runs dry looks again when the last harvest is older than this.
+const HARVEST_WHEN_DRY: u64 = HARVEST_PERIOD / 4;
+/// Handles after which a loop that does not read the clock thinks of harvesting.
+const HARVEST_HANDLES: u32 = 64;
+/// Readinesses, and timers, that one delivery turns into wakes; what is left waits for the next.
+pub(crate) const DELIVERY_MAX: usize = 256;
+
+/// What waits in a partition's queue: one poll to come.
+#[derive(Debug)]
+pub(crate) enum Queued {
+    Task(Runnable<Shared>),
+    /// The future that `block_on` runs.
+    Main,
+}
+
+/// What the run loop has to do next.
+pub(crate) enum Action {
+    Run(Queued),
+    /// The partition whose turn it is ran dry: turn its readiness and due timers into wakes.
+    Deliver,
+    /// Nothing is runnable.
+    Sleep,
+}
+
+pub(crate) struct Core {
+    pub(crate) sched: Dispatcher<Queued>,
+    pub(crate) timers: Timers<Waker>,
+    pub(crate) io: Readiness<Arc<ScheduledIo>>,
+    pub(crate) tasks: Tasks,
+    pub(crate) directory: Directory,
+    pub(crate) clock: Clock,
+    settings: Settings,
+    /// The partition whose scope we are in: that of the handle that runs, else ROOT.
+    pub(crate) current: PartitionId,
+    turn: Option<Turn>,
+    /// When the last handle ended, which is when the next one starts.
+    stamp: u64,
+    /// Nobody competes and nobody watches: handles are not timed.
+    clockless: bool,
+    /// An instrument wants every handle timed.
+    pub(crate) watched: bool,
+    /// Handles of this turn that the counters do not know yet.
+    unreported: u64,
+    harvested: u64,
+    since_harvest: u32,
+    /// Handles run since the loop was made.
+    pub(crate) handles: u64,
+    /// Where the future of `block_on` lives.
+    pub(crate) main: PartitionId,
+    /// Shutdown has begun: nothing new is taken in.
+    pub(crate) closed: bool,
+}
+
+impl Core {
+    pub(crate) fn new(settings: Settings, clock: Clock) -> Self {
+        let sched = Dispatcher::new(settings.clone());
+        let root = sched.root();
+        let now = clock.anchor();
+        Self {
+            sched,
+            timers: Timers::new(),
+            io: Readiness::new(),
+            tasks: Tasks::default(),
+            directory: Directory::new(root, now),
+            clock,
+            settings,
+            current: root,
+            turn: None,
+            stamp: now,
+            clockless: false,
+            watched: false,
+            unreported: 0,
+            harvested: now,
+            since_harvest: 0,
+            handles: 0,
+            main: root,
+            closed: false,
+        }
+    }
+
+    /// Queues a handle at the tail of `partition`, or gives it back if there is none such.
+    #[inline]
+    pub(crate) fn push(&mut self, partition: PartitionId, handle: Queued) -> Result<(), Queued> {
+        if self.sched.push(partition, handle)? == Wake::Roused {
+            self.roused(partition);
+        }
+        Ok(())
+    }
+
+    /// Makes a partition runnable because something waits to be delivered to it.
+    pub(crate) fn rouse(&mut self, partition: PartitionId) {
+        if self.sched.rouse(partition) == Some(Wake::Roused) {
+            self.roused(partition);
+        }
+    }
+
+    fn roused(&mut self, partition: PartitionId) {
+        self.start_timing();
+        if let Some(counters) = self.directory.counters(partition) {
+            counters.enter(State::Starved, self.stamp);
+        }
+    }
+
+    /// From here on somebody competes, so time counts; the handle that runs pays from now on.
+    fn start_timing(&mut self) {
+        if self.clockless {
+            self.clockless = false;
+            self.stamp = self.clock.ticks();
+        }
+    }
+
+    /// Returns what to do next. O(1).
+    #[inline]
+    pub(crate) fn next(&mut self) -> Action {
+        loop {
+            let turn = match self.turn.take() {
+                Some(turn) => turn,
+                None => match self.sched.pick() {
+                    Some(turn) => self.begin_turn(turn),
+                    None => return Action::Sleep,
+                },
+            };
+            match self.sched.step(&turn) {
+                Step::Run(handle) => {
+                    self.turn = Some(turn);
+                    if let Queued::Task(task) = &handle {
+                        self.tasks.prepare(task.metadata());
+                    }
+                    return Action::Run(handle);
+                }
+                Step::Deliver => {
+                    self.turn = Some(turn);
+                    return Action::Deliver;
+                }
+                Step::Dry => {
+                    let cost = self.spend();
+                    let ended = self.sched.finish(turn, cost);
+                    self.end_turn(ended);
+                }
+            }
+        }
+    }
+
+    /// Charges the handle that just ran.
+    #[inline]
+    pub(crate) fn ran(&mut self) {
+        self.handles += 1;
+        self.unreported += 1;
+        self.since_harvest += 1;
+        let cost = self.spend();
+        if let Some(turn) = self.turn.take() {
+            let next = self.sched.charge(turn, cost);
+            self.go_on(next);
+        }
+    }
+
+    /// Puts the marker back behind what a delivery woke; `more` waits for the next one.
+    pub(crate) fn delivered(&mut self, more: bool) {
+        if let Some(turn) = self.turn.take() {
+            let next = self.sched.delivered(turn, more);
+            self.go_on(next);
+        }
+    }
+
+    #[inline]
+    fn go_on(&mut self, next: Next) {
+        match next {
+            Next::Continues(turn) => {
+                self.turn = Some(turn);
+                self.clockless = !self.is_contested();
+                if self.unreported >= u64::from(HARVEST_HANDLES) {
+                    self.report_handles();
+                }
+            }
+            Next::Ended(ended) => self.end_turn(ended),
+        }
+    }
+
+    /// Whether anybody else could want the thread, or somebody watches: then time counts.
+    #[inline]
+    fn is_contested(&self) -> bool {
+        !self.sched.is_sole() || self.directory.marked_beside(self.current) || self.watched
+    }
+
+    /// What the time since the last boundary costs; a new boundary begins.
+    #[inline]
+    fn spend(&mut self) -> u64 {
+        if self.clockless {
+            return self.settings.price(Duration::ZERO);
+        }
+        let now = self.clock.ticks();
+        let elapsed = now.saturating_sub(self.stamp);
+        self.stamp = now;
+        self.settings.price(Duration::from_nanos(elapsed))
+    }
+
+    fn begin_turn(&mut self, turn: Turn) -> Turn {
+        self.current = turn.partition();
+        if let Some(counters) = self.directory.counters(self.current) {
+            counters.enter(State::Running, self.stamp);
+            if turn.is_fresh() {
+                counters.turn(turn.is_express());
+            }
+        }
+        self.clockless = !self.is_contested();
+        turn
+    }
+
+    fn end_turn(&mut self, ended: Ended) {
+        self.start_timing();
+        self.report_handles();
+        if let Some(counters) = self.directory.counters(self.current) {
+            let state = if ended == Ended::Idle { State::Waiting } else { State::Starved };
+            counters.enter(state, self.stamp);
+        }
+        self.current = self.sched.root();
+    }
+
+    fn report_handles(&mut self) {
+        let handles = std::mem::take(&mut self.unreported);
+        if let Some(counters) = self.directory.counters(self.current) {
+            counters.ran(handles);
+        }
+    }
+
+    /// Whether the sources and timers of the other partitions have waited long enough.
+    #[inline]
+    pub(crate) fn harvest_is_due(&mut self) -> bool {
+        if self.clockless {
+            if self.since_harvest < HARVEST_HANDLES {
+                return false;
+            }
+            self.since_harvest = 0;
+            return self.clock.ticks().saturating_sub(self.harvested) >= HARVEST_PERIOD;
+        }
+        self.stamp.saturating_sub(self.harvested) >= HARVEST_PERIOD
+    }
+
+    /// Whether a partition that runs dry should look again at the kernel and the timers first.
+    pub(crate) fn harvest_is_stale(&self) -> bool {
+        let now = if self.clockless { self.clock.ticks() } else { self.stamp };
+        now.saturating_sub(self.harvested) >= HARVEST_WHEN_DRY
+    }
+
+    /// Marks the due timers after a harvest and rouses who owns them. Time spent in the kernel is
+    /// nobody's.
+    pub(crate) fn harvest_ended(&mut self) -> u64 {
+        let now = self.clock.anchor();
+        self.harvested = now;
+        self.stamp = now;
+        self.since_harvest = 0;
+        let Self { timers, directory, .. } = self;
+        timers.mark_due(Timestamp::from_nanos(now), |partition| directory.due.push(partition));
+        while let Some(partition) = self.directory.due.pop() {
+            self.rouse(partition);
+        }
+        now
+    }
+
+    /// When the last harvest was.
+    pub(crate) fn harvested(&self) -> Timestamp {
+        Timestamp::from_nanos(self.harvested)
+    }
+
+    /// When the last boundary between two handles was, as far as it is known.
+    pub(crate) fn stamp(&self) -> Timestamp {
+        Timestamp::from_nanos(self.stamp)
+    }
+
+    /// Who creates what is created now: the handle that runs, with what it has used up to here.
+    pub(crate) fn creator(&self) -> Option<Creator> {
+        self.turn.as_ref()?;
+        let elapsed = self.clock.ticks().saturating_sub(self.stamp);
+        let elapsed = if self.clockless { 0 } else { elapsed };
+        let spent = self.settings.price(Duration::from_nanos(elapsed));
+        Some(Creator { partition: self.current, spent })
+    }
+
+    /// Whether the handle that runs has used up what one turn of its partition grants.
+    pub(crate) fn turn_is_spent(&self) -> bool {
+        if self.clockless || self.turn.is_none() || !self.settings.is_timed() {
+            return false;
+        }
+        let elapsed = Duration::from_nanos(self.clock.ticks().saturating_sub(self.stamp));
+        let allotment = self.sched.allotment(self.current).unwrap_or(u64::MAX);
+        self.settings.price(elapsed) >= allotment
+    }
+
+    /// Keeps a partition's marker right after it gained or lost a timer or a source.
+    pub(crate) fn source_changed(&mut self, partition: PartitionId) {
+        let wants = self.timers.count(partition) + self.io.count(partition) > 0;
+        if self.directory.set_marked(partition, wants) {
+            self.sched.mark(partition, wants);
+            if wants && partition != self.current {
+                self.start_timing();
+            }
+        }
+        if !wants {
+            self.directory.check_unused(partition);
+        }
+    }
+}

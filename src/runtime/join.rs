@@ -1,0 +1,269 @@
+//! The right to a task's outcome, and to ending it early.
+
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use crate::runtime::panics;
+use crate::runtime::shared::Shared;
+use crate::task::{Joint, Outcome, Payload, TaskId};
+
+/// A spawned task, as seen by who waits for it: a future of the task's output.
+///
+/// Dropping the handle detaches the task, which goes on. The output is ready only after the task's
+/// future, with everything it held, has been dropped.
+///
+/// # Cancel safety
+///
+/// Awaiting `&mut handle` and dropping that wait loses nothing: await the handle again.
+///
+/// # Examples
+///
+/// ```
+/// evenloop::block_on(async {
+///     let task = evenloop::spawn(async { 6 * 7 });
+///     assert_eq!(task.await.unwrap(), 42);
+///
+///     let task = evenloop::spawn(std::future::pending::<()>());
+///     task.abort();
+///     assert!(task.await.unwrap_err().is_cancelled());
+/// });
+/// ```
+pub struct JoinHandle<T> {
+    /// `None` once the outcome was taken.
+    joint: Option<Joint<T, Shared>>,
+    id: TaskId,
+    refused: bool,
+}
+
+impl<T> JoinHandle<T> {
+    pub(crate) fn new(joint: Joint<T, Shared>) -> Self {
+        let id = joint.metadata().id;
+        Self { joint: Some(joint), id, refused: false }
+    }
+
+    /// A handle of a task that was not taken in; its future has been dropped.
+    pub(crate) fn refused(joint: Joint<T, Shared>) -> Self {
+        let id = joint.metadata().id;
+        Self { joint: Some(joint), id, refused: true }
+    }
+
+    /// Ends the task at its next poll, which is queued at once; from any thread, at any time.
+    ///
+    /// The future is dropped on the loop's thread, in its partition's turn. A task that has
+    /// finished stays finished, and one that finishes first wins: the join then gives its output.
+    /// A blocking task is only stopped if it has not started.
+    pub fn abort(&self) {
+        if let Some(joint) = &self.joint {
+            joint.metadata().home.abort(self.id);
+        }
+    }
+
+    /// Returns a handle that can only abort.
+    #[must_use]
+    pub fn abort_handle(&self) -> AbortHandle {
+        let shared = self.joint.as_ref().map(|joint| joint.metadata().home.clone());
+        AbortHandle { shared, id: self.id }
+    }
+
+    /// Returns whether the task has ended, in whatever way.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.joint.as_ref().is_none_or(|joint| joint.is_finished())
+    }
+
+    /// Returns the task's id.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.id
+    }
+}
+
+impl<T> Future for JoinHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    /// # Panics
+    ///
+    /// If polled again after it was ready.
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let joint = self.joint.as_mut().expect("a JoinHandle was polled after it was ready");
+        let outcome = std::task::ready!(Pin::new(joint).poll(cx));
+        self.joint = None;
+        let id = self.id;
+        let reason = match outcome {
+            Some(Outcome::Done(output)) => return Poll::Ready(Ok(output)),
+            Some(Outcome::Panicked(caught)) => Reason::Panicked(Mutex::new(caught.take())),
+            Some(Outcome::Cancelled) => Reason::Cancelled,
+            None if self.refused => Reason::Refused,
+            None => Reason::Cancelled,
+        };
+        Poll::Ready(Err(JoinError { id, reason }))
+    }
+}
+
+impl<T> Unpin for JoinHandle<T> {}
+
+impl<T> Drop for JoinHandle<T> {
+    fn drop(&mut self) {
+        if let Some(joint) = self.joint.take() {
+            // An output that nobody took is dropped here; whatever its destructor throws, dropping
+            // a handle never panics.
+            let shared = joint.metadata().home.clone();
+            shared.panic_hook.contain(|| joint.detach());
+        }
+    }
+}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinHandle")
+            .field("id", &self.id)
+            .field("is_finished", &self.is_finished())
+            .finish()
+    }
+}
+
+/// Ends a task from anywhere; made by [`JoinHandle::abort_handle`].
+#[derive(Clone, Debug)]
+pub struct AbortHandle {
+    /// `None` if the task had been joined already.
+    shared: Option<Arc<Shared>>,
+    id: TaskId,
+}
+
+impl AbortHandle {
+    /// Ends the task at its next poll; see [`JoinHandle::abort`].
+    pub fn abort(&self) {
+        if let Some(shared) = &self.shared {
+            shared.abort(self.id);
+        }
+    }
+
+    /// Returns the task's id.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.id
+    }
+}
+
+/// Why a task has no output.
+pub struct JoinError {
+    id: TaskId,
+    reason: Reason,
+}
+
+enum Reason {
+    Cancelled,
+    Refused,
+    /// In a lock, which is never contended, because a payload need not be `Sync`.
+    Panicked(Mutex<Payload>),
+}
+
+impl JoinError {
+    /// Returns whether the task was dropped before it finished: aborted, dropped by shutdown, or
+    /// refused because its partition was closed or its runtime gone. The runtime is usable unless
+    /// it was shut down.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        !self.is_panic()
+    }
+
+    /// Returns whether the task was never taken in, since its partition was closed or its runtime
+    /// had shut down; it was dropped unpolled.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        matches!(self.reason, Reason::Refused)
+    }
+
+    /// Returns whether the task panicked.
+    #[must_use]
+    pub fn is_panic(&self) -> bool {
+        matches!(self.reason, Reason::Panicked(_))
+    }
+
+    /// Takes what the panic carried, as [`std::panic::resume_unwind`] wants it.
+    ///
+    /// # Panics
+    ///
+    /// If the task did not panic; ask [`is_panic`](Self::is_panic) first.
+    #[must_use]
+    pub fn into_panic(self) -> Box<dyn Any + Send + 'static> {
+        match self.try_into_panic() {
+            Ok(payload) => payload,
+            Err(error) => panic!("into_panic was called, but {error}"),
+        }
+    }
+
+    /// Takes what the panic carried.
+    ///
+    /// # Errors
+    ///
+    /// Gives the error back if the task did not panic.
+    pub fn try_into_panic(self) -> Result<Box<dyn Any + Send + 'static>, Self> {
+        match self.reason {
+            Reason::Panicked(payload) => {
+                Ok(payload.into_inner().unwrap_or_else(PoisonError::into_inner))
+            }
+            reason => Err(Self { id: self.id, reason }),
+        }
+    }
+
+    /// Returns the id of the task.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.id
+    }
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let id = self.id;
+        match &self.reason {
+            Reason::Cancelled => write!(f, "task {id} was cancelled"),
+            Reason::Refused => write!(
+                f,
+                "task {id} was not taken in: its partition is closed or its runtime has shut down"
+            ),
+            Reason::Panicked(payload) => match text(payload) {
+                Some(message) => write!(f, "task {id} panicked: {message}"),
+                None => write!(f, "task {id} panicked"),
+            },
+        }
+    }
+}
+
+impl fmt::Debug for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.reason {
+            Reason::Cancelled => write!(f, "JoinError::Cancelled({:?})", self.id),
+            Reason::Refused => write!(f, "JoinError::Refused({:?})", self.id),
+            Reason::Panicked(payload) => {
+                write!(f, "JoinError::Panic({:?}, {:?})", self.id, text(payload))
+            }
+        }
+    }
+}
+
+impl std::error::Error for JoinError {}
+
+fn text(payload: &Mutex<Payload>) -> Option<String> {
+    let payload = payload.lock().unwrap_or_else(PoisonError::into_inner);
+    panics::message(&**payload).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Join errors may travel: into channels, into `Box<dyn Error + Send + Sync>`.
+    #[test]
+    fn handles_and_errors_travel() {
+        fn travels<T: Send + Sync + 'static>() {}
+        travels::<JoinError>();
+        travels::<JoinHandle<()>>();
+        travels::<AbortHandle>();
+    }
+}

@@ -1,0 +1,278 @@
+//! The half of a loop that stays on its thread: spawning, waking, ending tasks.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::panic::Location;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::driver::Driver;
+use crate::instrument::Hooks;
+use crate::runtime::core::{Core, Queued};
+use crate::runtime::directory::{KeyRef, Target};
+use crate::runtime::join::JoinHandle;
+use crate::runtime::partition::Partition;
+use crate::runtime::shared::{Message, Shared};
+use crate::runtime::tasks::REMOTE;
+use crate::sched::PartitionId;
+use crate::task::{self, Header, Runnable, TaskId};
+
+/// One loop, on its own thread.
+///
+/// Rule of the house: no foreign code (a poll, a waker, a destructor of a user's value) runs while
+/// `core` or `driver` is borrowed, since it may come back here.
+#[derive(Debug)]
+pub(crate) struct Local {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) core: RefCell<Core>,
+    pub(crate) driver: RefCell<Driver>,
+    pub(crate) hooks: Hooks,
+}
+
+/// What is known of a task before it is one.
+#[derive(Debug)]
+pub(crate) struct Birth {
+    pub(crate) location: &'static Location<'static>,
+    pub(crate) name: Option<Box<str>>,
+}
+
+impl Birth {
+    #[track_caller]
+    pub(crate) fn here() -> Self {
+        Self { location: Location::caller(), name: None }
+    }
+}
+
+impl Local {
+    /// Queues a woken task at the tail of its own partition, whoever woke it.
+    #[inline]
+    pub(crate) fn queue(&self, task: Runnable<Shared>) {
+        let partition = PartitionId::from_bits(task.metadata().partition.load(Ordering::Relaxed));
+        let refused = self.core.borrow_mut().push(partition, Queued::Task(task));
+        // A registered task counts as a reference to its partition, which therefore is there.
+        assert!(refused.is_ok(), "a task was woken whose partition is gone");
+    }
+
+    /// Spawns where the caller lives.
+    pub(crate) fn spawn<F>(&self, future: F, birth: Birth) -> JoinHandle<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        let partition = self.core.borrow().current;
+        self.spawn_at(Some(partition), future, birth)
+    }
+
+    /// Spawns into the partition called `key`, which is made if need be.
+    pub(crate) fn spawn_by_key<F>(
+        &self,
+        key: KeyRef<'_>,
+        future: F,
+        birth: Birth,
+    ) -> JoinHandle<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        let partition = {
+            let mut core = self.core.borrow_mut();
+            let id = core.by_key(key, &self.shared);
+            core.is_open(id).then_some(id)
+        };
+        self.spawn_at(partition, future, birth)
+    }
+
+    pub(crate) fn spawn_in<F>(
+        &self,
+        partition: &Partition,
+        future: F,
+        birth: Birth,
+    ) -> JoinHandle<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        let id = partition.id_in(&self.shared);
+        let open = self.core.borrow().is_open(id);
+        self.spawn_at(open.then_some(id), future, birth)
+    }
+
+    /// Spawns into `partition`; with `None`, or after shutdown began, the task is refused: it is
+    /// dropped unpolled and its handle says so.
+    pub(crate) fn spawn_at<F>(
+        &self,
+        partition: Option<PartitionId>,
+        future: F,
+        birth: Birth,
+    ) -> JoinHandle<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        let mut core = self.core.borrow_mut();
+        let partition = partition.filter(|_| !core.closed);
+        let key = core.tasks.next_key();
+        let header = header(&self.shared, TaskId(key), birth.location);
+        let (runnable, joint) = task::cell(header, future);
+        match partition {
+            Some(partition) => {
+                self.admit(&mut core, runnable, partition, birth.name);
+                JoinHandle::new(joint)
+            }
+            None => {
+                // The future is dropped where it was to be spawned, after the borrow.
+                drop(core);
+                drop(runnable);
+                JoinHandle::refused(joint)
+            }
+        }
+    }
+
+    /// Registers a task and queues its first poll.
+    fn admit(
+        &self,
+        core: &mut Core,
+        runnable: Runnable<Shared>,
+        partition: PartitionId,
+        name: Option<Box<str>>,
+    ) {
+        core.tasks.insert(runnable.metadata(), runnable.waker(), partition, name);
+        core.directory.task_added(partition);
+        let refused = core.push(partition, Queued::Task(runnable));
+        assert!(refused.is_ok(), "a task was spawned into a partition that is gone");
+    }
+
+    /// Takes in a task that was spawned on another thread.
+    fn arrive(&self, runnable: Runnable<Shared>, target: &Target) {
+        let mut core = self.core.borrow_mut();
+        let partition = core.resolve(target, &self.shared).filter(|_| !core.closed);
+        if let Some(partition) = partition {
+            self.admit(&mut core, runnable, partition, None);
+            return;
+        }
+        drop(core);
+        self.shared.panic_hook.contain(|| drop(runnable));
+    }
+
+    /// Forgets a task whose future has just been dropped.
+    pub(crate) fn task_ended(&self, header: &Header<Shared>) {
+        let key = header.key.load(Ordering::Relaxed);
+        let mut core = self.core.borrow_mut();
+        let entry = core.tasks.remove(key);
+        if let Some(entry) = &entry {
+            core.directory.task_removed(entry.partition);
+        }
+        drop(core);
+        drop(entry);
+    }
+
+    /// Ends a task at its next poll, which is queued here and now.
+    pub(crate) fn abort(&self, id: TaskId) {
+        let waker = self.core.borrow_mut().tasks.abort(id);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Empties the way in from other threads.
+    pub(crate) fn receive(&self) {
+        let mut count = 0;
+        for message in self.shared.injector().drain() {
+            count += 1;
+            self.take(message);
+        }
+        self.shared.counters.received(count);
+    }
+
+    pub(crate) fn take(&self, message: Message) {
+        match message {
+            Message::Wake(task) => self.queue(task),
+            Message::WakeMain => self.queue_main(),
+            Message::Spawn(task, target) => {
+                self.arrive(task, &target);
+                drop(target);
+            }
+            Message::Abort(id) => self.abort(id),
+            Message::Release(id) => self.core.borrow_mut().directory.released(id),
+            Message::CancelTimer(id) => self.cancel_timer(id),
+            Message::Deregister(id) => self.deregister(id),
+            Message::Call(call) => self.shared.panic_hook.contain(|| call(self)),
+        }
+    }
+
+    /// Queues a poll of the future that `block_on` runs.
+    pub(crate) fn queue_main(&self) {
+        let mut core = self.core.borrow_mut();
+        let main = core.main;
+        let refused = core.push(main, Queued::Main);
+        assert!(refused.is_ok(), "the partition of `block_on` is gone");
+    }
+
+    /// Frees what nothing refers to any more. Between two handles only.
+    pub(crate) fn bury(&self) {
+        let pollers = self.core.borrow_mut().bury(&self.shared);
+        for poller in pollers {
+            self.driver.borrow_mut().release(poller);
+        }
+    }
+
+    pub(crate) fn partition(self: &Rc<Self>, id: PartitionId) -> Option<Partition> {
+        self.core.borrow_mut().directory.handle(id, &self.shared)
+    }
+
+    pub(crate) fn turn_is_spent(&self) -> bool {
+        self.core.borrow().turn_is_spent()
+    }
+}
+
+fn header(
+    shared: &Arc<Shared>,
+    id: TaskId,
+    location: &'static Location<'static>,
+) -> Header<Shared> {
+    Header {
+        home: shared.clone(),
+        id,
+        location,
+        partition: AtomicU64::new(0),
+        key: AtomicU64::new(0),
+        aborted: AtomicBool::new(false),
+    }
+}
+
+impl Shared {
+    /// Spawns from any thread: the task is made here and arrives with the next batch.
+    pub(crate) fn spawn_remote<F>(
+        self: &Arc<Self>,
+        target: Target,
+        future: F,
+        birth: Birth,
+    ) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let id = TaskId(REMOTE | self.next_id());
+        let (runnable, joint) = task::cell(header(self, id, birth.location), future);
+        match self.send(Message::Spawn(runnable, target)) {
+            Ok(()) => JoinHandle::new(joint),
+            Err(message) => {
+                // Drops the future, which is `Send`, unpolled.
+                drop(message);
+                JoinHandle::refused(joint)
+            }
+        }
+    }
+
+    /// Makes a job of `f` for the pool of blocking threads.
+    pub(crate) fn spawn_blocking<F, T>(self: &Arc<Self>, f: F, birth: Birth) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let id = self.blocking.next_id();
+        let (runnable, joint) = task::cell(header(self, id, birth.location), async move { f() });
+        if self.blocking.push(runnable) { JoinHandle::new(joint) } else { JoinHandle::refused(joint) }
+    }
+}

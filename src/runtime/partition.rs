@@ -1,0 +1,475 @@
+//! Partitions as users hold them.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::driver::PollerId;
+use crate::instrument::PartitionMetrics;
+use crate::runtime::context;
+use crate::runtime::directory::{Key, KeyRef, PartitionInfo, Plan, Target};
+use crate::runtime::join::JoinHandle;
+use crate::runtime::local::{Birth, Local};
+use crate::runtime::shared::{Message, Shared};
+use crate::sched::{PartitionId, Weight};
+
+/// One fair share of the loop: a queue of handles with its own timers and sockets.
+///
+/// A partition exists while a task, a timer, a socket or a `Partition` refers to it, and is freed
+/// afterwards; a name then is free again. Cloning is cheap, and a `Partition` may be used and
+/// dropped on any thread.
+///
+/// # Sizing
+///
+/// A partition keeps its promise of latency while what it asks for stays within the share its
+/// weight gives it. One that asks for more still gets its share, but waits like everybody else.
+///
+/// # Examples
+///
+/// ```
+/// use evenloop::Partition;
+///
+/// evenloop::block_on(async {
+///     let bulk = Partition::builder("bulk").weight(4).group("tenants").build();
+///     let task = bulk.spawn(async { Partition::current().name() });
+///     assert_eq!(task.await.unwrap(), "bulk");
+///
+///     // The same partition, found by its name.
+///     assert_eq!(Partition::named("bulk"), bulk);
+/// });
+/// ```
+#[derive(Clone)]
+pub struct Partition {
+    inner: Arc<PartitionRef>,
+}
+
+/// One reference of the outside to a partition; released when dropped.
+pub(crate) struct PartitionRef {
+    shared: Arc<Shared>,
+    info: Arc<PartitionInfo>,
+    /// Whether it keeps the partition alive.
+    counted: bool,
+}
+
+impl PartitionRef {
+    pub(crate) fn new(shared: Arc<Shared>, info: Arc<PartitionInfo>) -> Self {
+        Self { shared, info, counted: true }
+    }
+}
+
+impl Drop for PartitionRef {
+    fn drop(&mut self) {
+        if !self.counted {
+            return;
+        }
+        let id = self.info.id;
+        // On the loop's thread too the release may come while the loop's state is borrowed, if it
+        // is in the middle of something: then it takes the way of the other threads.
+        let released = context::with_loop(&self.shared, |local| match local.core.try_borrow_mut() {
+            Ok(mut core) => {
+                core.directory.released(id);
+                true
+            }
+            Err(_) => false,
+        });
+        if released != Some(true) {
+            // A loop that is gone holds no partitions.
+            let _ = self.shared.send(Message::Release(id));
+        }
+    }
+}
+
+impl Partition {
+    pub(crate) fn from_ref(inner: Arc<PartitionRef>) -> Self {
+        Self { inner }
+    }
+
+    /// A view from outside, which does not keep the partition alive.
+    pub(crate) fn observe(shared: &Arc<Shared>, info: Arc<PartitionInfo>) -> Self {
+        let inner = PartitionRef { shared: shared.clone(), info, counted: false };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Returns the partition called `name`, which is made if there is none.
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime.
+    #[track_caller]
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self::builder(name).build()
+    }
+
+    /// Makes a partition without a name: another one with each call.
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime.
+    #[track_caller]
+    #[must_use]
+    pub fn anonymous() -> Self {
+        PartitionBuilder::anonymous().build()
+    }
+
+    /// Begins to describe the partition called `name`.
+    #[must_use]
+    pub fn builder(name: &str) -> PartitionBuilder {
+        PartitionBuilder {
+            plan: Plan { key: Some(Key::Name(name.into())), ..Plan::default() },
+            group_weight: None,
+        }
+    }
+
+    /// Returns the partition of the running task, or ROOT between tasks.
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime.
+    #[track_caller]
+    #[must_use]
+    pub fn current() -> Self {
+        let local = context::expect("Partition::current");
+        let id = local.core.borrow().current;
+        local.partition(id).expect("the current partition exists")
+    }
+
+    /// Returns ROOT, the partition of everything that was not spawned into another one.
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime.
+    #[track_caller]
+    #[must_use]
+    pub fn root() -> Self {
+        let local = context::expect("Partition::root");
+        let id = local.core.borrow().sched.root();
+        local.partition(id).expect("ROOT always exists")
+    }
+
+    /// Spawns `future` here: even its first poll is queued in this partition.
+    ///
+    /// On a closed partition the task is refused: see [`JoinError::is_refused`].
+    ///
+    /// # Panics
+    ///
+    /// Outside the runtime the partition belongs to. From another thread use
+    /// [`Handle::spawn_in`](crate::Handle::spawn_in).
+    ///
+    /// [`JoinError::is_refused`]: crate::JoinError::is_refused
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        let birth = Birth::here();
+        context::expect("Partition::spawn").spawn_in(self, future, birth)
+    }
+
+    /// Returns the name: as given, the number in digits, `ROOT`, or `#` and the slot of an
+    /// anonymous one.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.inner.info.name()
+    }
+
+    /// Returns the name of the group the partition is in, if it is in one.
+    #[must_use]
+    pub fn group(&self) -> Option<&str> {
+        self.inner.info.group.as_deref()
+    }
+
+    /// Returns the weight: the share is this over the weights of all that have work.
+    #[must_use]
+    pub fn weight(&self) -> u32 {
+        self.inner.info.weight.load(Ordering::Relaxed)
+    }
+
+    /// Changes the weight, from any thread. What the partition has had so far keeps counting in
+    /// proportion.
+    ///
+    /// # Panics
+    ///
+    /// If `weight` is zero: a partition without a share would never run. Close it instead.
+    #[track_caller]
+    pub fn set_weight(&self, weight: u32) {
+        let weight = Weight::of(weight);
+        let id = self.id();
+        let shared = &self.inner.shared;
+        let on_loop =
+            context::with_loop(shared, |local| local.core.borrow_mut().set_weight(id, weight));
+        if on_loop.is_none() {
+            let change = move |local: &Local| local.core.borrow_mut().set_weight(id, weight);
+            let _ = shared.send(Message::Call(Box::new(change)));
+        }
+    }
+
+    /// Returns the counters as they stand now, those of the state in progress included.
+    #[must_use]
+    pub fn metrics(&self) -> PartitionMetrics {
+        self.inner.info.counters.snapshot(self.inner.shared.now())
+    }
+
+    /// Returns the load, from 0.0 to 1.0: how much of the last second or so the partition had
+    /// something to run. Right also during a stall, and on any thread.
+    #[must_use]
+    pub fn load(&self) -> f64 {
+        self.inner.info.counters.load(self.inner.shared.now())
+    }
+
+    /// Closes the partition: from now on it takes in nothing from outside. Its own tasks may still
+    /// spawn within it while they run to their end ([`Close::Drain`]), or are aborted
+    /// ([`Close::Cancel`]). It is freed when the last of them is gone.
+    ///
+    /// ROOT can be closed like any other; it exists all the same.
+    pub fn close(&self, how: Close) {
+        self.inner.info.closed.store(true, Ordering::Relaxed);
+        if how == Close::Drain {
+            return;
+        }
+        let id = self.id();
+        let cancel = move |local: &Local| local.abort_all_in(id);
+        if context::with_loop(&self.inner.shared, |local| cancel(local)).is_none() {
+            let _ = self.inner.shared.send(Message::Call(Box::new(cancel)));
+        }
+    }
+
+    /// Returns whether [`close`](Self::close) was called.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.inner.info.closed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn id(&self) -> PartitionId {
+        self.inner.info.id
+    }
+
+    /// The id, for use by the loop behind `shared`.
+    #[track_caller]
+    pub(crate) fn id_in(&self, shared: &Arc<Shared>) -> PartitionId {
+        let same = Arc::ptr_eq(&self.inner.shared, shared);
+        assert!(same, "partition {:?} belongs to another runtime than this one", self.name());
+        self.id()
+    }
+}
+
+impl Local {
+    /// Aborts every task of a partition. O(tasks of the loop).
+    fn abort_all_in(&self, partition: PartitionId) {
+        let tasks: Vec<_> = {
+            let core = self.core.borrow();
+            core.tasks.iter().filter(|task| task.partition == partition).map(|t| t.id).collect()
+        };
+        for id in tasks {
+            self.abort(id);
+        }
+    }
+}
+
+impl PartialEq for Partition {
+    /// The same partition of the same runtime.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner.info, &other.inner.info)
+    }
+}
+
+impl Eq for Partition {}
+
+impl fmt::Debug for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Partition")
+            .field("name", &self.name())
+            .field("group", &self.group())
+            .field("weight", &self.weight())
+            .field("closed", &self.is_closed())
+            .finish()
+    }
+}
+
+impl fmt::Debug for PartitionRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PartitionRef").field("id", &self.info.id).finish()
+    }
+}
+
+/// What becomes of the tasks of a partition that is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Close {
+    /// They run to their end.
+    Drain,
+    /// They are aborted: each is dropped at its next poll, which is queued at once.
+    Cancel,
+}
+
+/// Describes a partition before it is made.
+#[derive(Debug)]
+#[must_use = "nothing is made before `build`"]
+pub struct PartitionBuilder {
+    plan: Plan,
+    group_weight: Option<Weight>,
+}
+
+impl PartitionBuilder {
+    /// Describes a partition without a name.
+    pub fn anonymous() -> Self {
+        Self { plan: Plan::default(), group_weight: None }
+    }
+
+    /// Describes the partition with the number `key`, such as a tenant's.
+    pub fn numbered(key: u64) -> Self {
+        let plan = Plan { key: Some(Key::Number(key)), ..Plan::default() };
+        Self { plan, group_weight: None }
+    }
+
+    /// Sets the weight; 1 if it is not set.
+    ///
+    /// # Panics
+    ///
+    /// If it is zero: a partition without a share would never run.
+    #[track_caller]
+    pub fn weight(mut self, weight: u32) -> Self {
+        self.plan.weight = Some(Weight::of(weight));
+        self
+    }
+
+    /// Puts the partition into a group: all its members together hold one share, however many
+    /// they are.
+    pub fn group(mut self, name: &str) -> Self {
+        self.plan.group = Some((name.into(), None));
+        self
+    }
+
+    /// Sets the weight of the group itself; 1 if nobody sets it.
+    ///
+    /// # Panics
+    ///
+    /// If it is zero.
+    #[track_caller]
+    pub fn group_weight(mut self, weight: u32) -> Self {
+        self.group_weight = Some(Weight::of(weight));
+        self
+    }
+
+    /// Gives the partition, or the group it is in, a poller of its own in the kernel, so that
+    /// thousands of ready sockets there delay nobody else's. Costs a file descriptor and some
+    /// microseconds when made; meant for dozens, not thousands. Where pollers cannot be nested
+    /// (Windows) the shared one is used.
+    pub fn isolated_io(mut self, isolated: bool) -> Self {
+        self.plan.isolated = isolated;
+        self
+    }
+
+    /// Makes the partition, or finds the one that goes by the name; a weight that was set applies
+    /// either way, and a group only to a partition that is made.
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime, and if the operating system refuses the poller of an isolated one.
+    #[track_caller]
+    #[must_use]
+    pub fn build(self) -> Partition {
+        let local = context::expect("building a Partition");
+        match local.build(self.plan, self.group_weight) {
+            Ok(partition) => partition,
+            Err(error) => panic!("no poller could be made for an isolated partition: {error}"),
+        }
+    }
+}
+
+impl Local {
+    fn build(
+        self: &std::rc::Rc<Self>,
+        mut plan: Plan,
+        group_weight: Option<Weight>,
+    ) -> std::io::Result<Partition> {
+        let isolated = plan.isolated;
+        if let Some(group) = &mut plan.group {
+            group.1 = group_weight;
+        }
+        let known =
+            plan.key.as_ref().and_then(|key| self.core.borrow().directory.find(key.as_ref()));
+        let id = match (known, plan.weight) {
+            (Some(id), Some(weight)) => {
+                self.core.borrow_mut().set_weight(id, weight);
+                id
+            }
+            (Some(id), None) => id,
+            (None, _) => self.core.borrow_mut().create(plan, &self.shared),
+        };
+        let partition = self.partition(id).expect("a partition that was just found or made");
+        if isolated && self.core.borrow().poller_of(id) == PollerId::SHARED {
+            let poller = self.driver.borrow_mut().isolate()?;
+            self.core.borrow_mut().set_poller(id, poller);
+        }
+        Ok(partition)
+    }
+}
+
+/// What names a partition: a string, a number, or a [`Partition`].
+///
+/// A name or number that nobody uses yet makes a partition of weight 1.
+pub trait IntoPartition: sealed::Named {}
+
+impl<T: sealed::Named> IntoPartition for T {}
+
+pub(crate) mod sealed {
+    use super::{KeyRef, Partition};
+
+    /// A name on loan.
+    #[derive(Debug)]
+    pub enum Name<'a> {
+        #[doc(hidden)]
+        Key(KeyRef<'a>),
+        #[doc(hidden)]
+        Partition(&'a Partition),
+    }
+
+    pub trait Named {
+        fn with_name<R>(self, f: impl FnOnce(Name<'_>) -> R) -> R;
+    }
+}
+
+use sealed::{Name, Named};
+
+impl Name<'_> {
+    /// A target that may travel to the loop.
+    pub(crate) fn to_target(&self) -> Target {
+        match self {
+            Self::Key(key) => Target::Key((*key).into()),
+            Self::Partition(partition) => Target::Partition((*partition).clone()),
+        }
+    }
+}
+
+macro_rules! named_by_text {
+    ($($text:ty),*) => {$(
+        impl Named for $text {
+            fn with_name<R>(self, f: impl FnOnce(Name<'_>) -> R) -> R {
+                f(Name::Key(KeyRef::Name(&self)))
+            }
+        }
+    )*};
+}
+
+named_by_text!(&str, String, &String, Cow<'_, str>, Box<str>, Arc<str>);
+
+impl Named for u64 {
+    fn with_name<R>(self, f: impl FnOnce(Name<'_>) -> R) -> R {
+        f(Name::Key(KeyRef::Number(self)))
+    }
+}
+
+impl Named for Partition {
+    fn with_name<R>(self, f: impl FnOnce(Name<'_>) -> R) -> R {
+        f(Name::Partition(&self))
+    }
+}
+
+impl Named for &Partition {
+    fn with_name<R>(self, f: impl FnOnce(Name<'_>) -> R) -> R {
+        f(Name::Partition(self))
+    }
+}

@@ -1,0 +1,245 @@
+//! The run loop: ticks of harvest, turns and handles.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Wake, Waker};
+use std::time::Duration;
+
+use crate::instrument::{IoEnd, IoStart, LoopStart, LoopStop, TickEnd, TickStart};
+use crate::runtime::context;
+use crate::runtime::coop;
+use crate::runtime::core::{Action, DELIVERY_MAX, Queued};
+use crate::runtime::local::Local;
+use crate::runtime::shared::{Message, Shared};
+use crate::sched::{Direction, RegistrationId, Timestamp};
+
+/// Space that deliveries use again and again.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    ready: Vec<(RegistrationId, Direction)>,
+    wakers: Vec<Waker>,
+}
+
+impl Local {
+    /// Runs the loop until `main`, polled like any other handle of its partition, says it is done.
+    pub(crate) fn run(&self, main: &mut dyn FnMut() -> bool) {
+        let mut scratch = Scratch::default();
+        self.hooks.loop_start(&LoopStart::new(self.stamp()));
+        self.shared.counters.begin(self.shared.now());
+        while !self.tick(main, &mut scratch) {}
+        self.shared.counters.end(self.shared.now());
+        self.hooks.loop_stop(&LoopStop::new(self.stamp()));
+    }
+
+    /// One pass: a harvest, then turns until the next one is due. Returns whether `main` is done.
+    fn tick(&self, main: &mut dyn FnMut() -> bool, scratch: &mut Scratch) -> bool {
+        let started = self.stamp();
+        let handles = self.core.borrow().handles;
+        self.hooks.tick_start(&TickStart::new(started));
+        self.harvest();
+        let done = self.turns(main, scratch);
+        let handles = self.core.borrow().handles - handles;
+        let at = self.stamp();
+        self.shared.counters.tick(handles, at.as_nanos());
+        self.hooks.tick_end(&TickEnd::new(started, at, handles));
+        done
+    }
+
+    /// Runs handles until the next harvest is due or nothing is runnable.
+    fn turns(&self, main: &mut dyn FnMut() -> bool, scratch: &mut Scratch) -> bool {
+        loop {
+            let action = self.core.borrow_mut().next();
+            match action {
+                Action::Run(handle) => {
+                    let done = self.run_handle(handle, main);
+                    let (due, doomed) = {
+                        let mut core = self.core.borrow_mut();
+                        core.ran();
+                        (core.harvest_is_due(), core.directory.has_doomed())
+                    };
+                    if doomed {
+                        self.bury();
+                    }
+                    if !self.shared.injector().is_empty() {
+                        self.receive();
+                    }
+                    if due || done {
+                        return done;
+                    }
+                }
+                Action::Deliver => {
+                    if self.core.borrow().harvest_is_stale() {
+                        // The delivery is asked for again right after the harvest.
+                        return false;
+                    }
+                    self.deliver(scratch);
+                }
+                Action::Sleep => return false,
+            }
+        }
+    }
+
+    /// Polls one task once. A panic stays inside.
+    #[inline]
+    fn run_handle(&self, handle: Queued, main: &mut dyn FnMut() -> bool) -> bool {
+        coop::begin();
+        let done = match handle {
+            // What the future throws is caught in the cell. This is about the awaiter's waker.
+            Queued::Task(task) => {
+                self.shared.panic_hook.contain(|| drop(task.run()));
+                false
+            }
+            Queued::Main => main(),
+        };
+        coop::end();
+        done
+    }
+
+    /// Takes in what other threads sent and frees what nothing refers to.
+    fn tidy(&self) {
+        self.receive();
+        if self.core.borrow().directory.has_doomed() {
+            self.bury();
+        }
+    }
+
+    /// Asks the kernel which sources are ready and the heaps which timers are due; sleeps if there
+    /// is nothing to run. Only marks: what is ready is delivered in its partition's own turn.
+    fn harvest(&self) {
+        self.tidy();
+        let busy = self.core.borrow().sched.runnable() > 0;
+        if busy && self.driver.borrow().is_empty() {
+            self.harvested(0);
+            return;
+        }
+        if busy || !self.shared.injector().try_sleep() {
+            self.poll_driver(Some(Duration::ZERO));
+        } else {
+            self.shared.counters.idle(self.shared.now());
+            self.poll_driver(self.until_next_timer());
+            self.shared.injector().awake();
+            self.shared.counters.busy(self.shared.now());
+        }
+        self.tidy();
+    }
+
+    /// How long to sleep: until the earliest timer of all; `None` is until something happens.
+    fn until_next_timer(&self) -> Option<Duration> {
+        let core = self.core.borrow();
+        let earliest = core.timers.earliest()?;
+        Some(Duration::from_nanos(earliest.as_nanos().saturating_sub(core.clock.now())))
+    }
+
+    fn poll_driver(&self, timeout: Option<Duration>) {
+        let started = Timestamp::from_nanos(self.shared.now());
+        self.hooks.io_start(&IoStart::new(started, timeout));
+        let harvest = self.driver.borrow_mut().harvest(timeout, |ready| {
+            let id = RegistrationId::from_bits(ready.token as u64);
+            self.source_ready(id, ready.readable, ready.writable);
+        });
+        let events = match harvest {
+            Ok(events) => events,
+            // The kernel refuses to say what is ready: no loop can go on from here.
+            Err(error) => panic!("evenloop: the operating system's poll failed: {error}"),
+        };
+        self.harvested(events);
+        self.hooks.io_end(&IoEnd::new(started, self.stamp(), timeout, events));
+    }
+
+    fn harvested(&self, events: usize) {
+        let now = self.core.borrow_mut().harvest_ended();
+        self.shared.counters.harvest(events, now);
+    }
+
+    /// Marks a ready source and rouses the partitions whose tasks wait for it.
+    fn source_ready(&self, id: RegistrationId, readable: bool, writable: bool) {
+        let mut core = self.core.borrow_mut();
+        // An event of a source that is gone names a generation that nobody has.
+        let Some(io) = core.io.get(id) else { return };
+        io.set_ready(readable, writable);
+        let read = readable && io.has_waiter(Direction::Read);
+        let write = writable && io.has_waiter(Direction::Write);
+        for (awaited, direction) in [(read, Direction::Read), (write, Direction::Write)] {
+            let owner = if awaited { core.io.mark(id, direction) } else { None };
+            if let Some(owner) = owner {
+                core.rouse(owner);
+            }
+        }
+    }
+
+    /// Turns what the running partition has ready and due into wakes, and only that.
+    fn deliver(&self, Scratch { ready, wakers }: &mut Scratch) {
+        let mut more = false;
+        {
+            let mut core = self.core.borrow_mut();
+            let current = core.current;
+            if core.io.has_pending(current) {
+                more |= core.io.take(current, DELIVERY_MAX, ready);
+                for (id, direction) in ready.drain(..) {
+                    if let Some(io) = core.io.get(id) {
+                        io.take_wakers(direction, wakers);
+                    }
+                }
+            }
+            if core.timers.is_due(current) {
+                let now = core.harvested();
+                more |= core.timers.take_due(current, now, DELIVERY_MAX, wakers);
+                core.source_changed(current);
+            }
+        }
+        for waker in wakers.drain(..) {
+            self.shared.panic_hook.contain(|| waker.wake());
+        }
+        self.core.borrow_mut().delivered(more);
+    }
+
+    fn stamp(&self) -> Timestamp {
+        self.core.borrow().stamp()
+    }
+}
+
+/// The waker of the future that `block_on` runs.
+#[derive(Debug)]
+pub(crate) struct MainWaker {
+    shared: Arc<Shared>,
+    /// A poll is queued or on its way.
+    queued: AtomicBool,
+    /// That `block_on` has returned; wakes that come now are for nobody.
+    over: AtomicBool,
+}
+
+impl MainWaker {
+    /// The first poll is queued by whoever makes the waker.
+    pub(crate) fn new(shared: Arc<Shared>) -> Arc<Self> {
+        Arc::new(Self { shared, queued: AtomicBool::new(true), over: AtomicBool::new(false) })
+    }
+
+    /// Begins a poll, unless nobody asked for one: what is queued may be left over from an earlier
+    /// `block_on`. Wakes from here on need another poll.
+    pub(crate) fn begin_poll(&self) -> bool {
+        // Ordering: AcqRel, so that what was written before a wake which found the flag set is
+        // visible to this poll.
+        self.queued.swap(false, Ordering::AcqRel)
+    }
+
+    /// The future is done: wakes from here on are for nobody.
+    pub(crate) fn finish(&self) {
+        self.over.store(true, Ordering::Release);
+    }
+}
+
+impl Wake for MainWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if self.over.load(Ordering::Acquire) || self.queued.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        if context::with_loop(&self.shared, |local| local.queue_main()).is_none() {
+            // A loop that is gone polls nothing.
+            let _ = self.shared.send(Message::WakeMain);
+        }
+    }
+}

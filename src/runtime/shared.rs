@@ -1,0 +1,155 @@
+//! What all threads may touch of a loop.
+
+use std::panic::Location;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use crate::clock;
+use crate::injector::{Injector, Pushed};
+use crate::instrument::LoopCounters;
+use crate::runtime::blocking::Blocking;
+use crate::runtime::context;
+use crate::runtime::local::Local;
+use crate::runtime::panics::{PanicHook, UnhandledPanic};
+use crate::runtime::directory::{PartitionInfo, Target};
+use crate::sched::{PartitionId, RegistrationId, TimerId};
+use crate::task::{Header, Home, Payload, Runnable, TaskId};
+
+/// The half of a loop that is `Send + Sync`: every task, socket, timer and handle holds it.
+pub(crate) struct Shared {
+    pub(crate) epoch: Instant,
+    injector: Injector<Message>,
+    /// Wakes a loop that sleeps in the kernel.
+    unpark: Unpark,
+    pub(crate) counters: LoopCounters,
+    pub(crate) panic_hook: PanicHook,
+    pub(crate) blocking: Blocking,
+    /// What lives in the loop, for those who look at it from outside.
+    pub(crate) partitions: Mutex<Vec<Option<Arc<PartitionInfo>>>>,
+    next_id: AtomicU64,
+}
+
+/// Wakes a sleeping loop from any thread.
+pub(crate) type Unpark = Box<dyn Fn() + Send + Sync>;
+
+/// What other threads may ask of a loop.
+pub(crate) enum Message {
+    /// A task was woken.
+    Wake(Runnable<Shared>),
+    /// The future that `block_on` runs was woken.
+    WakeMain,
+    /// A task was spawned from outside.
+    Spawn(Runnable<Shared>, Target),
+    Abort(TaskId),
+    /// The last handle to a partition was dropped.
+    Release(PartitionId),
+    CancelTimer(TimerId),
+    Deregister(RegistrationId),
+    /// Anything else; runs on the loop's thread, between two handles.
+    Call(Box<dyn FnOnce(&Local) + Send>),
+}
+
+impl Shared {
+    pub(crate) fn new(
+        epoch: Instant,
+        unpark: Unpark,
+        panic_hook: PanicHook,
+        blocking: Blocking,
+    ) -> Self {
+        Self {
+            epoch,
+            injector: Injector::new(),
+            unpark,
+            counters: LoopCounters::new(clock::nanos(epoch.elapsed())),
+            panic_hook,
+            blocking,
+            partitions: Mutex::new(Vec::new()),
+            next_id: AtomicU64::new(1),
+        }
+    }
+
+    /// The time in nanoseconds since the loop's epoch, on any thread.
+    pub(crate) fn now(&self) -> u64 {
+        clock::nanos(self.epoch.elapsed())
+    }
+
+    /// Hands `message` to the loop and wakes it if it sleeps. Fails once the loop is gone.
+    pub(crate) fn send(&self, message: Message) -> Result<(), Message> {
+        if self.injector.push(message)? == Pushed::WakeLoop {
+            (self.unpark)();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn injector(&self) -> &Injector<Message> {
+        &self.injector
+    }
+
+    /// A number no other task made off the loop's thread has.
+    pub(crate) fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Asks for the end of a task, on whichever thread this is.
+    pub(crate) fn abort(self: &Arc<Self>, id: TaskId) {
+        if Blocking::owns(id) {
+            drop(self.blocking.cancel(id));
+            return;
+        }
+        let on_loop = context::with_loop(self, |local| local.abort(id)).is_some();
+        if !on_loop {
+            // A loop that is gone has ended all its tasks.
+            let _ = self.send(Message::Abort(id));
+        }
+    }
+
+    /// Everything that lives in the loop's directory, now.
+    pub(crate) fn infos(&self) -> Vec<Arc<PartitionInfo>> {
+        let partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+        partitions.iter().flatten().cloned().collect()
+    }
+}
+
+impl Home for Shared {
+    #[inline]
+    fn schedule(task: Runnable<Self>) {
+        let header = task.metadata();
+        if Blocking::owns(header.id) {
+            // A closure runs in one go and is scheduled once, by whoever made it.
+            let shared = header.home.clone();
+            shared.blocking.push(task);
+            return;
+        }
+        let task = match context::schedule(task) {
+            Ok(()) => return,
+            Err(task) => task,
+        };
+        // From here on the task may be run and freed by its loop at any moment.
+        let shared = task.metadata().home.clone();
+        if let Err(Message::Wake(task)) = shared.send(Message::Wake(task)) {
+            // The loop closed after it had dropped every future it knew: this can only be a task
+            // spawned from another thread that never arrived, and its future is `Send`.
+            drop(task);
+        }
+    }
+
+    fn ended(header: &Header<Self>) {
+        if Blocking::owns(header.id) {
+            return;
+        }
+        // Elsewhere the future never reached the loop, which then knows nothing of it.
+        context::with_loop(&header.home, |local| local.task_ended(header));
+    }
+
+    fn unhandled(&self, id: TaskId, location: &'static Location<'static>, payload: Payload) {
+        self.counters.unhandled_panic();
+        self.panic_hook.call(UnhandledPanic::new(id, location, payload));
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("injector", &self.injector).finish_non_exhaustive()
+    }
+}

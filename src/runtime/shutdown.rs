@@ -1,0 +1,214 @@
+//! The end of a loop: everything is dropped on its own thread, and what still pended is named.
+
+use std::fmt;
+use std::panic::Location;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crate::runtime::context;
+use crate::runtime::core::{Action, Queued};
+use crate::runtime::local::Local;
+use crate::task::TaskId;
+
+/// What a runtime still had to do when it was shut down.
+#[derive(Clone, Debug, Default)]
+#[must_use = "it names the tasks that were dropped before they were done"]
+pub struct ShutdownReport {
+    pending: Vec<PendingTask>,
+    blocking_dropped: usize,
+    blocking_running: usize,
+}
+
+impl ShutdownReport {
+    /// Returns the tasks that were dropped before they were done, in the order of spawning.
+    #[must_use]
+    pub fn pending(&self) -> &[PendingTask] {
+        &self.pending
+    }
+
+    /// Returns how many blocking jobs had not started, and were dropped.
+    #[must_use]
+    pub fn blocking_dropped(&self) -> usize {
+        self.blocking_dropped
+    }
+
+    /// Returns how many blocking jobs still run, since the time to wait for them was over.
+    #[must_use]
+    pub fn blocking_running(&self) -> usize {
+        self.blocking_running
+    }
+
+    /// Returns whether nothing was left to do.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.pending.is_empty() && self.blocking_dropped == 0 && self.blocking_running == 0
+    }
+}
+
+impl fmt::Display for ShutdownReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_clean() {
+            return f.write_str("nothing was pending");
+        }
+        write!(f, "{} tasks were pending", self.pending.len())?;
+        for task in &self.pending {
+            write!(f, "\n  {task}")?;
+        }
+        if self.blocking_dropped > 0 {
+            write!(f, "\n{} blocking jobs had not started", self.blocking_dropped)?;
+        }
+        if self.blocking_running > 0 {
+            write!(f, "\n{} blocking jobs still run", self.blocking_running)?;
+        }
+        Ok(())
+    }
+}
+
+/// A task that was dropped before it was done.
+#[derive(Clone, Debug)]
+pub struct PendingTask {
+    id: TaskId,
+    location: &'static Location<'static>,
+    partition: String,
+    name: Option<String>,
+}
+
+impl PendingTask {
+    /// Returns the task's id.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.id
+    }
+
+    /// Returns where it was spawned.
+    #[must_use]
+    pub fn location(&self) -> &'static Location<'static> {
+        self.location
+    }
+
+    /// Returns the name of the partition it lived in.
+    #[must_use]
+    pub fn partition(&self) -> &str {
+        &self.partition
+    }
+
+    /// Returns its own name, if it was given one.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+}
+
+impl fmt::Display for PendingTask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, location, partition, name } = self;
+        match name {
+            Some(name) => write!(f, "{name} (task {id}, in {partition}) spawned at {location}"),
+            None => write!(f, "task {id}, in {partition}, spawned at {location}"),
+        }
+    }
+}
+
+impl Local {
+    /// Shuts down; waits for running blocking jobs at most for `patience`, `None` is for ever.
+    ///
+    /// The order: nothing new is taken in; every task is dropped here; sockets that are held
+    /// elsewhere answer with an error; then the blocking jobs.
+    pub(crate) fn shut_down(self: &Rc<Self>, patience: Option<Duration>) -> ShutdownReport {
+        // Destructors may look for their loop: wake, spawn (refused), drop timers and sockets.
+        let entered = context::enter(self.clone());
+        self.receive();
+        self.core.borrow_mut().closed = true;
+        let pending = self.pending();
+        self.drop_tasks();
+        self.shut_sources();
+        self.drop_timers();
+        // Whatever is left in the way in belongs to no task any more.
+        for message in self.shared.injector().close() {
+            self.take(message);
+        }
+        self.tidy_queues();
+        drop(entered);
+
+        let deadline = patience.map(|patience| Instant::now().checked_add(patience));
+        let (blocking_dropped, blocking_running) = match deadline {
+            Some(Some(deadline)) => self.shared.blocking.shut_down(Some(deadline)),
+            Some(None) | None => self.shared.blocking.shut_down(None),
+        };
+        ShutdownReport { pending, blocking_dropped, blocking_running }
+    }
+
+    fn pending(&self) -> Vec<PendingTask> {
+        let core = self.core.borrow();
+        let mut tasks: Vec<_> = core.tasks.iter().collect();
+        tasks.sort_by_key(|task| task.spawned());
+        let name = |task: &crate::runtime::tasks::Entry| {
+            core.directory.info(task.partition).map_or_else(String::new, |info| info.name())
+        };
+        tasks
+            .into_iter()
+            .map(|task| PendingTask {
+                id: task.id,
+                location: task.location,
+                partition: name(task),
+                name: task.name.as_deref().map(str::to_owned),
+            })
+            .collect()
+    }
+
+    /// Ends every task by a last poll that drops its future.
+    ///
+    /// A wake from another thread may have taken a task's handle just now; it is on its way here
+    /// and cannot be taken from that thread, so this waits until the last one has come in.
+    fn drop_tasks(&self) {
+        let ids = self.core.borrow().tasks.ids();
+        for id in ids {
+            self.abort(id);
+        }
+        loop {
+            self.run_out();
+            if self.core.borrow().tasks.len() == 0 {
+                return;
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    /// Runs handles until none is left, whatever the budgets say.
+    fn run_out(&self) {
+        loop {
+            self.receive();
+            let action = self.core.borrow_mut().next();
+            match action {
+                Action::Run(Queued::Task(task)) => {
+                    self.shared.panic_hook.contain(|| drop(task.run()));
+                    self.core.borrow_mut().ran();
+                }
+                Action::Run(Queued::Main) => self.core.borrow_mut().ran(),
+                Action::Deliver => self.core.borrow_mut().delivered(false),
+                Action::Sleep => return,
+            }
+        }
+    }
+
+    fn tidy_queues(&self) {
+        self.run_out();
+        self.bury();
+    }
+
+    /// Wakes whoever still waits for a socket of this loop, on whatever thread: it gets an error.
+    fn shut_sources(&self) {
+        let sources: Vec<_> = self.core.borrow().io.iter().cloned().collect();
+        for source in sources {
+            self.shared.panic_hook.contain(|| source.shutdown());
+        }
+    }
+
+    /// Drops the timers that are left: they are held outside of any task.
+    fn drop_timers(&self) {
+        let wakers = self.core.borrow_mut().timers.clear();
+        for waker in wakers {
+            self.shared.panic_hook.contain(|| drop(waker));
+        }
+    }
+}

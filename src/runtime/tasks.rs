@@ -1,0 +1,130 @@
+//! The registry of tasks: who lives here, where they were spawned, how to reach them.
+
+use std::panic::Location;
+use std::sync::atomic::Ordering;
+use std::task::Waker;
+
+use indexmap::IndexMap;
+use slab::Slab;
+
+use crate::runtime::shared::Shared;
+use crate::sched::PartitionId;
+use crate::task::{Header, TaskId};
+
+/// Set in the ids of tasks that were made on other threads, before the registry knew them.
+pub(crate) const REMOTE: u64 = 1 << 63;
+
+/// One task as the loop knows it, from the moment it arrives until its future is dropped.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// Keeps the cell alive, and wakes the task when it is to end.
+    pub(crate) waker: Waker,
+    pub(crate) id: TaskId,
+    pub(crate) location: &'static Location<'static>,
+    pub(crate) partition: PartitionId,
+    pub(crate) name: Option<Box<str>>,
+    generation: u32,
+    aborted: bool,
+}
+
+impl Entry {
+    /// A number that grows from one task to the next.
+    pub(crate) fn spawned(&self) -> u32 {
+        self.generation
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Tasks {
+    entries: Slab<Entry>,
+    generation: u32,
+    /// Keys of tasks whose ids were given on other threads.
+    remote: IndexMap<TaskId, u64>,
+    /// Tasks that are to end at their next poll.
+    aborts: usize,
+}
+
+impl Tasks {
+    /// The key that the next insert will use; also the id of a task spawned on the loop.
+    pub(crate) fn next_key(&self) -> u64 {
+        let generation = self.generation.wrapping_add(1) & 0x3fff_ffff;
+        u64::from(generation) << 32 | self.entries.vacant_key() as u64
+    }
+
+    /// Registers a task under the key that [`next_key`](Self::next_key) announced.
+    pub(crate) fn insert(
+        &mut self,
+        header: &Header<Shared>,
+        waker: Waker,
+        partition: PartitionId,
+        name: Option<Box<str>>,
+    ) {
+        let key = self.next_key();
+        self.generation = (key >> 32) as u32;
+        header.key.store(key, Ordering::Relaxed);
+        header.partition.store(partition.to_bits(), Ordering::Relaxed);
+        if header.id.0 & REMOTE != 0 {
+            self.remote.insert(header.id, key);
+        }
+        self.entries.insert(Entry {
+            waker,
+            id: header.id,
+            location: header.location,
+            partition,
+            name,
+            generation: self.generation,
+            aborted: false,
+        });
+    }
+
+    fn index(&self, key: u64) -> Option<usize> {
+        let index = key as u32 as usize;
+        let entry = self.entries.get(index)?;
+        (u64::from(entry.generation) == key >> 32).then_some(index)
+    }
+
+    /// Forgets a task whose future has been dropped.
+    pub(crate) fn remove(&mut self, key: u64) -> Option<Entry> {
+        let index = self.index(key)?;
+        let entry = self.entries.remove(index);
+        if entry.id.0 & REMOTE != 0 {
+            self.remote.swap_remove(&entry.id);
+        }
+        self.aborts -= usize::from(entry.aborted);
+        Some(entry)
+    }
+
+    /// Marks a task to end at its next poll; returns how to bring that poll about.
+    pub(crate) fn abort(&mut self, id: TaskId) -> Option<Waker> {
+        let key = if id.0 & REMOTE == 0 { id.0 } else { *self.remote.get(&id)? };
+        let index = self.index(key)?;
+        let entry = &mut self.entries[index];
+        self.aborts += usize::from(!entry.aborted);
+        entry.aborted = true;
+        Some(entry.waker.clone())
+    }
+
+    /// Tells a task that is about to be polled whether the poll is its last.
+    #[inline]
+    pub(crate) fn prepare(&self, header: &Header<Shared>) {
+        if self.aborts == 0 {
+            return;
+        }
+        let index = self.index(header.key.load(Ordering::Relaxed));
+        if index.is_some_and(|index| self.entries[index].aborted) {
+            header.aborted.store(true, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn ids(&self) -> Vec<TaskId> {
+        self.entries.iter().map(|(_, entry)| entry.id).collect()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().map(|(_, entry)| entry)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+}

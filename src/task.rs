@@ -1,0 +1,191 @@
+//! The task cell: a future, what is known of it, and what becomes of it.
+//!
+//! `async-task` holds the raw pointers: one allocation, atomic states, a waker that may outlive
+//! everything. Here is what the loop adds: a header that says whose the task is, panics caught at
+//! the poll, and an end that is reported once, however the task ends.
+
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+/// One poll to come of a task: what is queued in a partition.
+pub(crate) type Runnable<L> = async_task::Runnable<Header<L>>;
+
+/// The right to a task's outcome.
+pub(crate) type Joint<T, L> = async_task::FallibleTask<Outcome<T, L>, Header<L>>;
+
+/// What a caught panic carried.
+pub(crate) type Payload = Box<dyn Any + Send + 'static>;
+
+/// Names a task: unique among the tasks of its runtime that live at the same time.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TaskId(pub(crate) u64);
+
+impl fmt::Debug for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TaskId({:x})", self.0)
+    }
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}", self.0)
+    }
+}
+
+/// Where tasks live: the loop, seen from a task.
+pub(crate) trait Home: Send + Sync + Sized + 'static {
+    /// Queues the task for another poll. Called by wakers, on any thread.
+    fn schedule(task: Runnable<Self>);
+
+    /// Forgets the task: its future has been dropped.
+    fn ended(header: &Header<Self>);
+
+    /// Reports a panic that no join handle took.
+    fn unhandled(&self, id: TaskId, location: &'static Location<'static>, payload: Payload);
+}
+
+/// What the loop keeps in the task's own allocation.
+pub(crate) struct Header<L> {
+    pub(crate) home: Arc<L>,
+    pub(crate) id: TaskId,
+    pub(crate) location: &'static Location<'static>,
+    /// The partition's id as bits; written by the loop's thread alone.
+    pub(crate) partition: AtomicU64,
+    /// Where the loop's registry has the task; written by the loop's thread alone.
+    pub(crate) key: AtomicU64,
+    /// Set by the loop before the poll that is to be the last.
+    pub(crate) aborted: AtomicBool,
+}
+
+/// How a task ended.
+pub(crate) enum Outcome<T, L: Home> {
+    Done(T),
+    Cancelled,
+    Panicked(Caught<L>),
+}
+
+/// A panic on its way to the join handle; reported as unhandled if it is dropped on the way.
+pub(crate) struct Caught<L: Home> {
+    payload: Option<Payload>,
+    home: Arc<L>,
+    id: TaskId,
+    location: &'static Location<'static>,
+}
+
+impl<L: Home> Caught<L> {
+    fn new(header: &Header<L>, payload: Payload) -> Self {
+        Self {
+            payload: Some(payload),
+            home: header.home.clone(),
+            id: header.id,
+            location: header.location,
+        }
+    }
+
+    /// Hands the panic over to somebody who handles it.
+    pub(crate) fn take(mut self) -> Payload {
+        self.payload.take().expect("a panic is taken once, by value")
+    }
+}
+
+impl<L: Home> Drop for Caught<L> {
+    fn drop(&mut self) {
+        if let Some(payload) = self.payload.take() {
+            self.home.unhandled(self.id, self.location, payload);
+        }
+    }
+}
+
+/// Makes a task of `future`. It runs when the runnable is run, for the first time when the caller
+/// schedules it.
+///
+/// A future that is not `Send` must be run and dropped on one thread: see the proof inside.
+pub(crate) fn cell<F, L>(
+    header: Header<L>,
+    future: F,
+) -> (Runnable<L>, Joint<F::Output, L>)
+where
+    F: Future + 'static,
+    F::Output: 'static,
+    L: Home,
+{
+    let make = |header| Spawned { future: Some(future), header };
+    // SAFETY: the contract of `spawn_unchecked` has four points.
+    // The future need not be `Send`: a runnable is run or dropped by the loop's own thread only.
+    // `Home::schedule` queues it there, wherever the wake came from, and shutdown waits until
+    // every future has been dropped on that thread before it lets go of the queues.
+    // The future is `'static`; it borrows the header alone, which lives in the same allocation
+    // and is freed after it.
+    // The schedule function is a plain function: `'static`, `Send` and `Sync`.
+    // The waker a task hands out is dropped anywhere; it frees the cell, never the future, since
+    // the registry keeps a waker of its own until the future is gone.
+    #[allow(unsafe_code)]
+    let (runnable, task) = unsafe {
+        async_task::Builder::new().metadata(header).spawn_unchecked(make, L::schedule)
+    };
+    (runnable, task.fallible())
+}
+
+pin_project! {
+    struct Spawned<'a, F, L: Home> {
+        #[pin]
+        future: Option<F>,
+        header: &'a Header<L>,
+    }
+
+    impl<'a, F, L: Home> PinnedDrop for Spawned<'a, F, L> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if let Err(payload) = discard(this.future) {
+                this.header.home.unhandled(this.header.id, this.header.location, payload);
+            }
+            L::ended(this.header);
+        }
+    }
+}
+
+/// Drops a future in place and catches what its destructors throw.
+fn discard<F>(mut future: Pin<&mut Option<F>>) -> Result<(), Payload> {
+    catch_unwind(AssertUnwindSafe(|| future.set(None)))
+}
+
+impl<F: Future, L: Home> Future for Spawned<'_, F, L> {
+    type Output = Outcome<F::Output, L>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let header: &Header<L> = this.header;
+        if header.aborted.load(Ordering::Relaxed) {
+            return Poll::Ready(match discard(this.future) {
+                Ok(()) => Outcome::Cancelled,
+                Err(payload) => Outcome::Panicked(Caught::new(header, payload)),
+            });
+        }
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            this.future.as_mut().as_pin_mut().expect("a finished task is not polled").poll(cx)
+        }));
+        match polled {
+            Ok(Poll::Pending) => Poll::Pending,
+            // The destructors run before the handle can see the end, and what they throw is the
+            // task's own panic.
+            Ok(Poll::Ready(output)) => Poll::Ready(match discard(this.future) {
+                Ok(()) => Outcome::Done(output),
+                Err(payload) => Outcome::Panicked(Caught::new(header, payload)),
+            }),
+            Err(payload) => {
+                if let Err(second) = discard(this.future) {
+                    header.home.unhandled(header.id, header.location, second);
+                }
+                Poll::Ready(Outcome::Panicked(Caught::new(header, payload)))
+            }
+        }
+    }
+}
