@@ -310,3 +310,141 @@ impl RareHistogram {
         self.0.get().map(|histogram| histogram.snapshot()).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::mem;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+    use std::thread;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A turn touches two cache lines: one of states, one of counts.
+    #[test]
+    fn a_turn_touches_two_lines() {
+        assert_eq!(mem::align_of::<Counters>(), 64);
+        assert_eq!(mem::offset_of!(Counters, handles), 64);
+        assert!(mem::offset_of!(Counters, tasks) + mem::size_of::<Count>() <= 128);
+    }
+
+    proptest! {
+        /// The time in the queue is the sum over handles, to within the unit for each change.
+        #[test]
+        fn queue_time_is_the_integral_of_the_length(
+            start in 0_u64..1 << 40,
+            steps in prop::collection::vec((0_usize..1000, 0_u64..1 << 30), 0..50),
+        ) {
+            let counters = Counters::new(start);
+            let (mut now, mut exact, mut doubt) = (start, 0_u128, 0_u128);
+            let mut before = 0;
+            for (len, nanos) in &steps {
+                counters.queued(*len, now);
+                doubt += len.abs_diff(before) as u128 * 1024;
+                before = *len;
+                now += nanos;
+                exact += *len as u128 * u128::from(*nanos);
+            }
+            let metrics = counters.snapshot(now);
+            let error = metrics.queue_time.as_nanos().abs_diff(exact);
+            prop_assert!(error <= doubt + 1024 * before as u128, "off by {} ns", error);
+            prop_assert_eq!(metrics.queued, before as u64);
+        }
+    }
+
+    /// Ten handles that waited a millisecond each have a mean delay of a millisecond.
+    #[test]
+    fn mean_delay_follows_from_littles_law() {
+        let counters = Counters::new(0);
+        assert_eq!(counters.snapshot(0).mean_delay(), None);
+        counters.queued(10, 0);
+        counters.queued(0, 1_000_000);
+        counters.ran(10);
+        let delay = counters.snapshot(5_000_000).mean_delay().unwrap();
+        assert!(delay.abs_diff(Duration::from_millis(1)) < Duration::from_micros(2), "{delay:?}");
+    }
+
+    /// A difference holds what happened in between, and the gauges of its end.
+    #[test]
+    fn since_tells_of_the_time_between() {
+        let counters = Counters::new(0);
+        counters.tasks(1);
+        counters.tasks(1);
+        counters.enter(State::Running, 10);
+        counters.turn(true);
+        counters.ran(3);
+        counters.timer_late(5_000);
+        let first = counters.snapshot(30);
+        counters.enter(State::Starved, 40);
+        counters.turn(false);
+        counters.ran(4);
+        counters.tasks(-1);
+        counters.forgave(9);
+        counters.gated();
+        counters.harvest_gap(1);
+        let between = counters.snapshot(60).since(&first);
+
+        assert_eq!(between.running, Duration::from_nanos(10));
+        assert_eq!(between.starved, Duration::from_nanos(20));
+        assert_eq!(between.waiting, Duration::ZERO);
+        assert_eq!(between.wall(), Duration::from_nanos(30));
+        assert_eq!(between.load(), 1.0);
+        assert!((between.pressure() - 2.0 / 3.0).abs() < 1e-9);
+        assert_eq!((between.handles, between.turns, between.express_turns), (4, 1, 0));
+        assert_eq!((between.forgiven, between.gated, between.tasks), (9, 1, 1));
+        assert_eq!((between.timer_lateness.count(), between.harvest_gap.count()), (0, 1));
+        assert_eq!((first.tasks, first.express_turns, first.timer_lateness.count()), (2, 1, 1));
+    }
+
+    /// A loop's snapshot says what was told of it.
+    #[test]
+    fn a_loop_counts_what_it_is_told() {
+        let counters = LoopCounters::new(0);
+        counters.busy(100);
+        counters.tick();
+        counters.harvest(2);
+        counters.harvest(3);
+        counters.ran(7);
+        counters.remote_wakes(4);
+        counters.harvest_gap(2_000);
+        counters.timer_late(0);
+        counters.idle(400);
+        let metrics = counters.snapshot(1_000);
+        assert_eq!(metrics.busy, Duration::from_nanos(300));
+        assert_eq!(metrics.idle, Duration::from_nanos(700));
+        assert_eq!((metrics.ticks, metrics.harvests, metrics.events), (1, 2, 5));
+        assert_eq!((metrics.handles, metrics.remote_wakes), (7, 4));
+        assert_eq!((metrics.harvest_gap.count(), metrics.timer_lateness.count()), (1, 1));
+        assert!((counters.load(1_000) - 0.3).abs() < 1e-6);
+        assert!((metrics.since(&RuntimeMetrics::default()).utilization() - 0.3).abs() < 1e-9);
+    }
+
+    /// One handle joins at each unit of time, so the length tells what is owed; a reader that
+    /// mixed two writes would find another sum.
+    #[test]
+    fn readers_never_see_a_torn_queue() {
+        let queue = Arc::new(Queue::default());
+        let done = Arc::new(AtomicBool::new(false));
+        let reader = thread::spawn({
+            let (queue, done) = (Arc::clone(&queue), Arc::clone(&done));
+            move || {
+                let mut reads = 0_u64;
+                while !done.load(Ordering::Acquire) {
+                    let (len, owed) = queue.sequence.read(|| {
+                        (queue.len.load(Ordering::Relaxed), queue.owed.load(Ordering::Relaxed))
+                    });
+                    assert_eq!(owed, len * len.saturating_sub(1) / 2, "torn at length {len}");
+                    reads += 1;
+                }
+                reads
+            }
+        });
+        for n in 1..2_000_000 {
+            queue.set(n, (n - 1) << UNIT_LOG2);
+        }
+        done.store(true, Ordering::Release);
+        assert!(reader.join().unwrap() > 0);
+    }
+}
