@@ -20,7 +20,8 @@ pub(crate) enum State {
     Waiting,
 }
 
-/// Shorter stretches are averaged together before they enter the moving average.
+/// Shorter stretches are averaged together before they enter the moving average. That is off by
+/// no more than ten milliseconds weigh in it, 0.7 %.
 const FOLD_NS: u64 = 10_000_000;
 
 /// Sums the time in each state and keeps a moving average of the share of time with work.
@@ -94,7 +95,7 @@ impl Meter {
     pub(crate) fn load(&self, now_ns: u64) -> f64 {
         let mut reading = self.sequence.read(|| self.load_words());
         reading.advance(now_ns);
-        reading.fold(reading.since);
+        reading.fold();
         let seen = weight_of(reading.since - self.born);
         if seen == 0.0 {
             return if reading.state == State::Waiting { 0.0 } else { 1.0 };
@@ -162,11 +163,6 @@ impl Reading {
         // A clock that steps back counts as one that stood still.
         let now = now.max(self.since);
         let folds = now - self.folded_at >= FOLD_NS;
-        if folds {
-            // What came before `since` is a mixture; what came after is all of one kind, and
-            // folding it apart keeps the average exact over long states.
-            self.fold(self.since);
-        }
         let elapsed = now - self.since;
         match self.state {
             State::Running => self.running += elapsed,
@@ -175,14 +171,14 @@ impl Reading {
         }
         self.since = now;
         if folds {
-            self.fold(now);
+            self.fold();
         }
         folds
     }
 
-    /// Brings the average up to `until`, which the sums reach up to.
-    fn fold(&mut self, until: u64) {
-        let elapsed = until - self.folded_at;
+    /// Brings the average up to where the sums reach.
+    fn fold(&mut self) {
+        let elapsed = self.since - self.folded_at;
         if elapsed == 0 {
             return;
         }
@@ -190,7 +186,7 @@ impl Reading {
         let share = (busy - self.folded_busy) as f64 / elapsed as f64;
         let weight = weight_of(elapsed);
         self.average += (share - self.average) * weight;
-        self.folded_at = until;
+        self.folded_at = self.since;
         self.folded_busy = busy;
     }
 

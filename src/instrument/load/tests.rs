@@ -68,8 +68,7 @@ proptest! {
         prop_assert_eq!(wall, Duration::from_nanos(end + later - born));
     }
 
-    /// Folding now and then differs from the definition only by what a stretch of ten
-    /// milliseconds may be smeared: half of 10 ms / 1.44 s, relative to what was seen so far.
+    /// Folding now and then differs from the definition by no more than 10 ms / 1.44 s.
     #[test]
     fn load_is_the_weighted_share_of_time_with_work(history in history()) {
         prop_assume!(!history.is_empty());
@@ -77,7 +76,7 @@ proptest! {
         let load = meter.load(end);
         prop_assert!((0.0..=1.0).contains(&load));
         let exact = load_by_definition(&history);
-        prop_assert!((load - exact).abs() < 0.004, "{} is not {}", load, exact);
+        prop_assert!((load - exact).abs() < 0.007, "{} is not {}", load, exact);
     }
 
     /// A loop busy for a fixed share of each period reads that share, give or take one period.
