@@ -1,7 +1,51 @@
-//! An async runtime whose event loop is *even*.
+//! An async runtime whose event loop is *even*: work is kept apart in partitions, and every
+//! partition gets its share of the thread, whatever the others do.
+//!
+//! A health check answers in time while bulk traffic saturates the loop:
+//!
+//! ```
+//! use evenloop::{spawn_in, yield_now};
+//!
+//! evenloop::block_on(async {
+//!     for _ in 0..100 {
+//!         spawn_in("bulk", async {
+//!             for _ in 0..1_000 {
+//!                 yield_now().await;
+//!             }
+//!         });
+//!     }
+//!     // Does not wait for the hundred tasks above, but for a fair turn.
+//!     let health = spawn_in("healthcheck", async { "alive" });
+//!     assert_eq!(health.await.unwrap(), "alive");
+//! });
+//! ```
+//!
+//! - A task lives in the partition it was spawned in, and so does all it creates.
+//! - A dispatcher gives each partition an equal budget of handles and time: see [`sched`].
+//! - Sockets and timers are delivered for the partition that runs dry, so that back-pressure stays
+//!   implicit, partition by partition.
+//! - Without partitions the loop is a plain FIFO loop.
+//!
+//! Start with [`block_on`], [`spawn`] and [`spawn_in`]; [`Runtime`] and [`Handle`] are for more
+//! than one call and more than one thread, [`Partition`] for weights and groups.
 
+mod clock;
 pub mod config;
+mod driver;
+//#[cfg(feature = "hyper")]
+//pub mod hyper;
+mod injector;
 pub mod instrument;
+//pub mod net;
+mod runtime;
 pub mod sched;
+mod task;
+//pub mod time;
 
 pub use config::Budget;
+pub use runtime::{
+    AbortHandle, Builder, Close, Handle, IntoPartition, JoinError, JoinHandle, JoinSet, Partition,
+    PartitionBuilder, PendingTask, Progress, Runtime, ShutdownReport, Spawn, UnhandledPanic,
+    block_on, poll_proceed, spawn, spawn_blocking, spawn_in, spawn_isolated, yield_now,
+};
+pub use task::TaskId;

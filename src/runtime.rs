@@ -14,9 +14,9 @@ use crate::clock::Clock;
 use crate::config::Budget;
 use crate::driver::Driver;
 use crate::instrument::{Hooks, Instrument, InstrumentId};
-use crate::runtime::blocking::Blocking;
 use crate::runtime::core::Core;
 use crate::runtime::local::{Birth, Local};
+use crate::runtime::offload::Blocking;
 use crate::runtime::panics::PanicHook;
 use crate::runtime::run::MainWaker;
 use crate::runtime::shared::Shared;
@@ -31,6 +31,7 @@ mod handle;
 mod join;
 mod join_set;
 mod local;
+mod offload;
 mod panics;
 mod partition;
 pub(crate) mod registration;
@@ -197,8 +198,8 @@ impl Runtime {
     }
 
     /// Adds an instrument, which need not be `Send`.
-    pub fn add_instrument(&self, instrument: impl Instrument) -> InstrumentId {
-        let id = InstrumentId::new();
+    pub fn add_instrument(&self, instrument: impl Instrument + 'static) -> InstrumentId {
+        let id = InstrumentId::new(self.local.shared.next_id());
         self.local.hooks.add(id, Box::new(instrument));
         id
     }
@@ -272,7 +273,7 @@ impl Default for Builder {
     fn default() -> Self {
         Self {
             budget: Budget::default(),
-            blocking_threads: blocking::DEFAULT_THREADS,
+            blocking_threads: blocking::THREADS_DEFAULT,
             panic_hook: PanicHook::default(),
         }
     }
@@ -325,11 +326,12 @@ impl Builder {
         let shared = Arc::new(Shared::new(epoch, unpark, self.panic_hook, blocking));
         let core = Core::new(Settings::from(self.budget), Clock::new(epoch));
         core.publish(core.current, &shared);
+        let hooks = Hooks::new(shared.counters.clone());
         let local = Rc::new(Local {
             shared,
             core: RefCell::new(core),
             driver: RefCell::new(driver),
-            hooks: Hooks::new(),
+            hooks,
         });
         Ok(Runtime { local, down: Cell::new(false) })
     }

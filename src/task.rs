@@ -10,7 +10,7 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
@@ -19,7 +19,7 @@ use pin_project_lite::pin_project;
 pub(crate) type Runnable<L> = async_task::Runnable<Header<L>>;
 
 /// The right to a task's outcome.
-pub(crate) type Joint<T, L> = async_task::FallibleTask<Outcome<T, L>, Header<L>>;
+pub(crate) type Joint<T, L> = async_task::Task<Outcome<T, L>, Header<L>>;
 
 /// What a caught panic carried.
 pub(crate) type Payload = Box<dyn Any + Send + 'static>;
@@ -61,14 +61,51 @@ pub(crate) struct Header<L> {
     pub(crate) partition: AtomicU64,
     /// Where the loop's registry has the task; written by the loop's thread alone.
     pub(crate) key: AtomicU64,
-    /// Set by the loop before the poll that is to be the last.
-    pub(crate) aborted: AtomicBool,
+    /// Whether the next poll is to be the last, and why: LIVE, ABORTED or REFUSED.
+    verdict: AtomicU8,
+}
+
+const LIVE: u8 = 0;
+const ABORTED: u8 = 1;
+const REFUSED: u8 = 2;
+
+impl<L> Header<L> {
+    pub(crate) fn new(home: Arc<L>, id: TaskId, location: &'static Location<'static>) -> Self {
+        Self {
+            home,
+            id,
+            location,
+            partition: AtomicU64::new(0),
+            key: AtomicU64::new(0),
+            verdict: AtomicU8::new(LIVE),
+        }
+    }
+
+    /// Makes the next poll the last: it drops the future.
+    pub(crate) fn end(&self) {
+        self.verdict.store(ABORTED, Ordering::Relaxed);
+    }
+}
+
+impl<L> fmt::Debug for Header<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Header").field("id", &self.id).field("location", &self.location).finish()
+    }
+}
+
+/// Ends a task that nobody takes in: its future is dropped here and now, unpolled, and its handle
+/// says so. A runnable is never just dropped.
+pub(crate) fn refuse<L: Home>(task: Runnable<L>) {
+    task.metadata().verdict.store(REFUSED, Ordering::Relaxed);
+    task.run();
 }
 
 /// How a task ended.
 pub(crate) enum Outcome<T, L: Home> {
     Done(T),
     Cancelled,
+    /// It was never taken in.
+    Refused,
     Panicked(Caught<L>),
 }
 
@@ -131,7 +168,7 @@ where
     let (runnable, task) = unsafe {
         async_task::Builder::new().metadata(header).spawn_unchecked(make, L::schedule)
     };
-    (runnable, task.fallible())
+    (runnable, task)
 }
 
 pin_project! {
@@ -163,8 +200,10 @@ impl<F: Future, L: Home> Future for Spawned<'_, F, L> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let header: &Header<L> = this.header;
-        if header.aborted.load(Ordering::Relaxed) {
+        let verdict = header.verdict.load(Ordering::Relaxed);
+        if verdict != LIVE {
             return Poll::Ready(match discard(this.future) {
+                Ok(()) if verdict == REFUSED => Outcome::Refused,
                 Ok(()) => Outcome::Cancelled,
                 Err(payload) => Outcome::Panicked(Caught::new(header, payload)),
             });

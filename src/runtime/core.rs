@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::driver::ScheduledIo;
+use crate::driver::scheduled_io::ScheduledIo;
 use crate::instrument::State;
 use crate::runtime::directory::Directory;
 use crate::runtime::shared::Shared;
@@ -71,9 +70,18 @@ pub(crate) struct Core {
     pub(crate) closed: bool,
 }
 
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Core")
+            .field("runnable", &self.sched.runnable())
+            .field("tasks", &self.tasks.len())
+            .finish_non_exhaustive()
+    }
+}
+
 impl Core {
     pub(crate) fn new(settings: Settings, clock: Clock) -> Self {
-        let sched = Dispatcher::new(settings.clone());
+        let sched = Dispatcher::new(settings);
         let root = sched.root();
         let now = clock.anchor();
         Self {
@@ -206,12 +214,12 @@ impl Core {
     #[inline]
     fn spend(&mut self) -> u64 {
         if self.clockless {
-            return self.settings.price(Duration::ZERO);
+            return self.settings.price_nanos(0);
         }
         let now = self.clock.ticks();
         let elapsed = now.saturating_sub(self.stamp);
         self.stamp = now;
-        self.settings.price(Duration::from_nanos(elapsed))
+        self.settings.price_nanos(elapsed)
     }
 
     fn begin_turn(&mut self, turn: Turn) -> Turn {
@@ -263,9 +271,10 @@ impl Core {
     }
 
     /// Marks the due timers after a harvest and rouses who owns them. Time spent in the kernel is
-    /// nobody's.
+    /// nobody's. Returns the nanoseconds since the last harvest.
     pub(crate) fn harvest_ended(&mut self) -> u64 {
         let now = self.clock.anchor();
+        let gap = now.saturating_sub(self.harvested);
         self.harvested = now;
         self.stamp = now;
         self.since_harvest = 0;
@@ -274,7 +283,7 @@ impl Core {
         while let Some(partition) = self.directory.due.pop() {
             self.rouse(partition);
         }
-        now
+        gap
     }
 
     /// When the last harvest was.
@@ -292,18 +301,18 @@ impl Core {
         self.turn.as_ref()?;
         let elapsed = self.clock.ticks().saturating_sub(self.stamp);
         let elapsed = if self.clockless { 0 } else { elapsed };
-        let spent = self.settings.price(Duration::from_nanos(elapsed));
+        let spent = self.settings.price_nanos(elapsed);
         Some(Creator { partition: self.current, spent })
     }
 
     /// Whether the handle that runs has used up what one turn of its partition grants.
     pub(crate) fn turn_is_spent(&self) -> bool {
-        if self.clockless || self.turn.is_none() || !self.settings.is_timed() {
+        if self.clockless || self.turn.is_none() || !self.settings.timed() {
             return false;
         }
-        let elapsed = Duration::from_nanos(self.clock.ticks().saturating_sub(self.stamp));
+        let elapsed = self.clock.ticks().saturating_sub(self.stamp);
         let allotment = self.sched.allotment(self.current).unwrap_or(u64::MAX);
-        self.settings.price(elapsed) >= allotment
+        self.settings.price_nanos(elapsed) >= allotment
     }
 
     /// Keeps a partition's marker right after it gained or lost a timer or a source.

@@ -36,19 +36,12 @@ pub struct JoinHandle<T> {
     /// `None` once the outcome was taken.
     joint: Option<Joint<T, Shared>>,
     id: TaskId,
-    refused: bool,
 }
 
 impl<T> JoinHandle<T> {
     pub(crate) fn new(joint: Joint<T, Shared>) -> Self {
         let id = joint.metadata().id;
-        Self { joint: Some(joint), id, refused: false }
-    }
-
-    /// A handle of a task that was not taken in; its future has been dropped.
-    pub(crate) fn refused(joint: Joint<T, Shared>) -> Self {
-        let id = joint.metadata().id;
-        Self { joint: Some(joint), id, refused: true }
+        Self { joint: Some(joint), id }
     }
 
     /// Ends the task at its next poll, which is queued at once; from any thread, at any time.
@@ -94,11 +87,10 @@ impl<T> Future for JoinHandle<T> {
         self.joint = None;
         let id = self.id;
         let reason = match outcome {
-            Some(Outcome::Done(output)) => return Poll::Ready(Ok(output)),
-            Some(Outcome::Panicked(caught)) => Reason::Panicked(Mutex::new(caught.take())),
-            Some(Outcome::Cancelled) => Reason::Cancelled,
-            None if self.refused => Reason::Refused,
-            None => Reason::Cancelled,
+            Outcome::Done(output) => return Poll::Ready(Ok(output)),
+            Outcome::Panicked(caught) => Reason::Panicked(Mutex::new(caught.take())),
+            Outcome::Cancelled => Reason::Cancelled,
+            Outcome::Refused => Reason::Refused,
         };
         Poll::Ready(Err(JoinError { id, reason }))
     }

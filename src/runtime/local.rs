@@ -5,7 +5,7 @@ use std::future::Future;
 use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use crate::driver::Driver;
 use crate::instrument::Hooks;
@@ -98,8 +98,7 @@ impl Local {
         self.spawn_at(open.then_some(id), future, birth)
     }
 
-    /// Spawns into `partition`; with `None`, or after shutdown began, the task is refused: it is
-    /// dropped unpolled and its handle says so.
+    /// Spawns into `partition`; with `None`, or after shutdown began, the task is refused.
     pub(crate) fn spawn_at<F>(
         &self,
         partition: Option<PartitionId>,
@@ -113,20 +112,17 @@ impl Local {
         let mut core = self.core.borrow_mut();
         let partition = partition.filter(|_| !core.closed);
         let key = core.tasks.next_key();
-        let header = header(&self.shared, TaskId(key), birth.location);
+        let header = Header::new(self.shared.clone(), TaskId(key), birth.location);
         let (runnable, joint) = task::cell(header, future);
         match partition {
-            Some(partition) => {
-                self.admit(&mut core, runnable, partition, birth.name);
-                JoinHandle::new(joint)
-            }
+            Some(partition) => self.admit(&mut core, runnable, partition, birth.name),
             None => {
-                // The future is dropped where it was to be spawned, after the borrow.
+                // Drops the future: after the borrow.
                 drop(core);
-                drop(runnable);
-                JoinHandle::refused(joint)
+                task::refuse(runnable);
             }
         }
+        JoinHandle::new(joint)
     }
 
     /// Registers a task and queues its first poll.
@@ -152,7 +148,7 @@ impl Local {
             return;
         }
         drop(core);
-        self.shared.panic_hook.contain(|| drop(runnable));
+        task::refuse(runnable);
     }
 
     /// Forgets a task whose future has just been dropped.
@@ -182,7 +178,7 @@ impl Local {
             count += 1;
             self.take(message);
         }
-        self.shared.counters.received(count);
+        self.shared.counters.remote_wakes(count);
     }
 
     pub(crate) fn take(&self, message: Message) {
@@ -226,21 +222,6 @@ impl Local {
     }
 }
 
-fn header(
-    shared: &Arc<Shared>,
-    id: TaskId,
-    location: &'static Location<'static>,
-) -> Header<Shared> {
-    Header {
-        home: shared.clone(),
-        id,
-        location,
-        partition: AtomicU64::new(0),
-        key: AtomicU64::new(0),
-        aborted: AtomicBool::new(false),
-    }
-}
-
 impl Shared {
     /// Spawns from any thread: the task is made here and arrives with the next batch.
     pub(crate) fn spawn_remote<F>(
@@ -254,15 +235,12 @@ impl Shared {
         F::Output: Send + 'static,
     {
         let id = TaskId(REMOTE | self.next_id());
-        let (runnable, joint) = task::cell(header(self, id, birth.location), future);
-        match self.send(Message::Spawn(runnable, target)) {
-            Ok(()) => JoinHandle::new(joint),
-            Err(message) => {
-                // Drops the future, which is `Send`, unpolled.
-                drop(message);
-                JoinHandle::refused(joint)
-            }
+        let (runnable, joint) = task::cell(Header::new(self.clone(), id, birth.location), future);
+        if let Err(Message::Spawn(runnable, _)) = self.send(Message::Spawn(runnable, target)) {
+            // Drops the future here, which it may: it is `Send`.
+            task::refuse(runnable);
         }
+        JoinHandle::new(joint)
     }
 
     /// Makes a job of `f` for the pool of blocking threads.
@@ -272,7 +250,8 @@ impl Shared {
         T: Send + 'static,
     {
         let id = self.blocking.next_id();
-        let (runnable, joint) = task::cell(header(self, id, birth.location), async move { f() });
-        if self.blocking.push(runnable) { JoinHandle::new(joint) } else { JoinHandle::refused(joint) }
+        let (runnable, joint) = task::cell(Header::new(self.clone(), id, birth.location), async move { f() });
+        self.blocking.push(runnable);
+        JoinHandle::new(joint)
     }
 }

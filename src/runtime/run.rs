@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
+use crate::driver::Readied;
 use crate::instrument::{IoEnd, IoStart, LoopStart, LoopStop, TickEnd, TickStart};
 use crate::runtime::context;
 use crate::runtime::coop;
@@ -24,24 +25,25 @@ impl Local {
     /// Runs the loop until `main`, polled like any other handle of its partition, says it is done.
     pub(crate) fn run(&self, main: &mut dyn FnMut() -> bool) {
         let mut scratch = Scratch::default();
-        self.hooks.loop_start(&LoopStart::new(self.stamp()));
-        self.shared.counters.begin(self.shared.now());
+        self.hooks.loop_start(&LoopStart { at: self.stamp() });
+        self.shared.counters.busy(self.shared.now());
         while !self.tick(main, &mut scratch) {}
-        self.shared.counters.end(self.shared.now());
-        self.hooks.loop_stop(&LoopStop::new(self.stamp()));
+        self.shared.counters.idle(self.shared.now());
+        self.hooks.loop_stop(&LoopStop { at: self.stamp() });
     }
 
     /// One pass: a harvest, then turns until the next one is due. Returns whether `main` is done.
     fn tick(&self, main: &mut dyn FnMut() -> bool, scratch: &mut Scratch) -> bool {
         let started = self.stamp();
         let handles = self.core.borrow().handles;
-        self.hooks.tick_start(&TickStart::new(started));
+        self.hooks.tick_start(&TickStart { at: started });
         self.harvest();
         let done = self.turns(main, scratch);
         let handles = self.core.borrow().handles - handles;
         let at = self.stamp();
-        self.shared.counters.tick(handles, at.as_nanos());
-        self.hooks.tick_end(&TickEnd::new(started, at, handles));
+        self.shared.counters.tick();
+        self.shared.counters.ran(handles);
+        self.hooks.tick_end(&TickEnd { started, at, handles });
         done
     }
 
@@ -132,10 +134,10 @@ impl Local {
 
     fn poll_driver(&self, timeout: Option<Duration>) {
         let started = Timestamp::from_nanos(self.shared.now());
-        self.hooks.io_start(&IoStart::new(started, timeout));
+        self.hooks.io_start(&IoStart { at: started, timeout });
         let harvest = self.driver.borrow_mut().harvest(timeout, |ready| {
             let id = RegistrationId::from_bits(ready.token as u64);
-            self.source_ready(id, ready.readable, ready.writable);
+            self.source_ready(id, ready);
         });
         let events = match harvest {
             Ok(events) => events,
@@ -143,22 +145,24 @@ impl Local {
             Err(error) => panic!("evenloop: the operating system's poll failed: {error}"),
         };
         self.harvested(events);
-        self.hooks.io_end(&IoEnd::new(started, self.stamp(), timeout, events));
+        let at = self.stamp();
+        self.hooks.io_end(&IoEnd { started, at, timeout, events });
     }
 
     fn harvested(&self, events: usize) {
-        let now = self.core.borrow_mut().harvest_ended();
-        self.shared.counters.harvest(events, now);
+        let gap = self.core.borrow_mut().harvest_ended();
+        self.shared.counters.harvest(events as u64);
+        self.shared.counters.harvest_gap(gap);
     }
 
     /// Marks a ready source and rouses the partitions whose tasks wait for it.
-    fn source_ready(&self, id: RegistrationId, readable: bool, writable: bool) {
+    fn source_ready(&self, id: RegistrationId, ready: Readied) {
         let mut core = self.core.borrow_mut();
         // An event of a source that is gone names a generation that nobody has.
         let Some(io) = core.io.get(id) else { return };
-        io.set_ready(readable, writable);
-        let read = readable && io.has_waiter(Direction::Read);
-        let write = writable && io.has_waiter(Direction::Write);
+        io.set_ready(ready);
+        let read = ready.readable && io.has_waiter(Direction::Read);
+        let write = ready.writable && io.has_waiter(Direction::Write);
         for (awaited, direction) in [(read, Direction::Read), (write, Direction::Write)] {
             let owner = if awaited { core.io.mark(id, direction) } else { None };
             if let Some(owner) = owner {

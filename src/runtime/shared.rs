@@ -8,7 +8,7 @@ use std::time::Instant;
 use crate::clock;
 use crate::injector::{Injector, Pushed};
 use crate::instrument::LoopCounters;
-use crate::runtime::blocking::Blocking;
+use crate::runtime::offload::Blocking;
 use crate::runtime::context;
 use crate::runtime::local::Local;
 use crate::runtime::panics::{PanicHook, UnhandledPanic};
@@ -22,7 +22,7 @@ pub(crate) struct Shared {
     injector: Injector<Message>,
     /// Wakes a loop that sleeps in the kernel.
     unpark: Unpark,
-    pub(crate) counters: LoopCounters,
+    pub(crate) counters: Arc<LoopCounters>,
     pub(crate) panic_hook: PanicHook,
     pub(crate) blocking: Blocking,
     /// What lives in the loop, for those who look at it from outside.
@@ -61,7 +61,7 @@ impl Shared {
             epoch,
             injector: Injector::new(),
             unpark,
-            counters: LoopCounters::new(clock::nanos(epoch.elapsed())),
+            counters: Arc::new(LoopCounters::new(clock::nanos(epoch.elapsed()))),
             panic_hook,
             blocking,
             partitions: Mutex::new(Vec::new()),
@@ -94,8 +94,7 @@ impl Shared {
     /// Asks for the end of a task, on whichever thread this is.
     pub(crate) fn abort(self: &Arc<Self>, id: TaskId) {
         if Blocking::owns(id) {
-            drop(self.blocking.cancel(id));
-            return;
+            return self.blocking.cancel(id);
         }
         let on_loop = context::with_loop(self, |local| local.abort(id)).is_some();
         if !on_loop {
@@ -128,9 +127,9 @@ impl Home for Shared {
         // From here on the task may be run and freed by its loop at any moment.
         let shared = task.metadata().home.clone();
         if let Err(Message::Wake(task)) = shared.send(Message::Wake(task)) {
-            // The loop closed after it had dropped every future it knew: this can only be a task
-            // spawned from another thread that never arrived, and its future is `Send`.
-            drop(task);
+            // The loop closed after it had dropped every future it knew, and a task without a
+            // future is not scheduled.
+            unreachable!("{:?} was woken after its loop had ended it", task.metadata());
         }
     }
 
@@ -143,7 +142,6 @@ impl Home for Shared {
     }
 
     fn unhandled(&self, id: TaskId, location: &'static Location<'static>, payload: Payload) {
-        self.counters.unhandled_panic();
         self.panic_hook.call(UnhandledPanic::new(id, location, payload));
     }
 }

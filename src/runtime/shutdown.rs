@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::runtime::context;
 use crate::runtime::core::{Action, Queued};
 use crate::runtime::local::Local;
+use crate::sched::Timers;
 use crate::task::TaskId;
 
 /// What a runtime still had to do when it was shut down.
@@ -198,7 +199,7 @@ impl Local {
 
     /// Wakes whoever still waits for a socket of this loop, on whatever thread: it gets an error.
     fn shut_sources(&self) {
-        let sources: Vec<_> = self.core.borrow().io.iter().cloned().collect();
+        let sources: Vec<_> = self.core.borrow().io.sources().cloned().collect();
         for source in sources {
             self.shared.panic_hook.contain(|| source.shutdown());
         }
@@ -206,9 +207,7 @@ impl Local {
 
     /// Drops the timers that are left: they are held outside of any task.
     fn drop_timers(&self) {
-        let wakers = self.core.borrow_mut().timers.clear();
-        for waker in wakers {
-            self.shared.panic_hook.contain(|| drop(waker));
-        }
+        let timers = std::mem::replace(&mut self.core.borrow_mut().timers, Timers::new());
+        self.shared.panic_hook.contain(|| drop(timers));
     }
 }

@@ -112,7 +112,7 @@ impl Tasks {
         }
         let index = self.index(header.key.load(Ordering::Relaxed));
         if index.is_some_and(|index| self.entries[index].aborted) {
-            header.aborted.store(true, Ordering::Relaxed);
+            header.end();
         }
     }
 

@@ -1,0 +1,2 @@
+//! x
+#[derive(Debug)] pub struct JoinSet<T>(std::marker::PhantomData<T>);
