@@ -1,0 +1,209 @@
+//! The nodes of a dispatcher: one slab, checked by generation.
+
+use std::collections::VecDeque;
+use std::ops::{Index, IndexMut};
+
+use super::partition::{Cold, NONE, Node, PartitionId, Place, next_generation};
+use super::units::Weight;
+
+/// Partitions and groups side by side, so that a ring links them by bare indices.
+///
+/// A slot keeps its generation when it is vacated; vacant slots are linked through `next`.
+#[derive(Debug)]
+pub(super) struct Arena<H> {
+    nodes: Vec<Node<H>>,
+    /// Apart from the nodes, so that a node stays one cache line.
+    cold: Vec<Cold<H>>,
+    vacant: u32,
+    len: usize,
+}
+
+impl<H> Arena<H> {
+    pub(super) fn new() -> Self {
+        Self { nodes: Vec::new(), cold: Vec::new(), vacant: NONE, len: 0 }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Adds an idle node without flags. O(1), amortised.
+    ///
+    /// # Panics
+    ///
+    /// If there are 2³² − 1 nodes already.
+    pub(super) fn insert(&mut self, group: u32, allotment: u64, weight: Weight) -> u32 {
+        self.len += 1;
+        let index = self.vacate_or_grow();
+        let node = &mut self.nodes[index as usize];
+        node.round = 0;
+        node.spent = 0;
+        node.allotment = allotment;
+        node.prev = NONE;
+        node.next = NONE;
+        node.group = group;
+        node.len = 0;
+        node.ahead = 0;
+        node.place = Place::Idle;
+        node.flags = 0;
+        let cold = &mut self.cold[index as usize];
+        cold.weight = weight;
+        cold.forgiven = 0;
+        index
+    }
+
+    fn vacate_or_grow(&mut self) -> u32 {
+        if self.vacant != NONE {
+            let index = self.vacant;
+            self.vacant = self.nodes[index as usize].next;
+            return index;
+        }
+        let index = u32::try_from(self.nodes.len()).unwrap_or(NONE);
+        assert!(index != NONE, "more than four billion partitions at once");
+        self.nodes.push(Node {
+            round: 0,
+            spent: 0,
+            allotment: 1,
+            front: None,
+            prev: NONE,
+            next: NONE,
+            generation: 1,
+            group: NONE,
+            len: 0,
+            ahead: 0,
+            place: Place::Vacant,
+            flags: 0,
+        });
+        self.cold.push(Cold { weight: Weight::ONE, forgiven: 0, rest: VecDeque::new() });
+        index
+    }
+
+    /// Vacates a slot and gives its handles back, first come first.
+    pub(super) fn remove(&mut self, index: u32) -> VecDeque<H> {
+        self.len -= 1;
+        let node = &mut self.nodes[index as usize];
+        node.generation = next_generation(node.generation);
+        node.place = Place::Vacant;
+        node.next = self.vacant;
+        self.vacant = index;
+        let mut handles = std::mem::take(&mut self.cold[index as usize].rest);
+        handles.extend(node.front.take());
+        // The first handle was put last.
+        handles.rotate_right(usize::from(node.len > 0));
+        handles
+    }
+
+    /// Returns the slot of a partition, unless the id is stale.
+    #[inline]
+    pub(super) fn find(&self, id: PartitionId) -> Option<u32> {
+        let node = self.nodes.get(id.index as usize)?;
+        let current = node.generation == id.generation && node.place != Place::Vacant;
+        current.then_some(id.index)
+    }
+
+    /// Returns the node of a partition, unless the id is stale.
+    #[inline]
+    pub(super) fn get_mut(&mut self, id: PartitionId) -> Option<&mut Node<H>> {
+        let node = self.nodes.get_mut(id.index as usize)?;
+        let current = node.generation == id.generation && node.place != Place::Vacant;
+        current.then_some(node)
+    }
+
+    pub(super) fn cold(&self, index: u32) -> &Cold<H> {
+        &self.cold[index as usize]
+    }
+
+    pub(super) fn cold_mut(&mut self, index: u32) -> &mut Cold<H> {
+        &mut self.cold[index as usize]
+    }
+
+    /// Queues a handle at the tail.
+    #[inline]
+    pub(super) fn enqueue(&mut self, index: u32, handle: H) {
+        let node = &mut self.nodes[index as usize];
+        if node.len == 0 {
+            node.front = Some(handle);
+        } else {
+            node.set(super::partition::OVERFLOWED, true);
+            self.cold[index as usize].rest.push_back(handle);
+        }
+        node.len += 1;
+    }
+
+    /// Takes the handle at the front.
+    #[inline]
+    pub(super) fn dequeue(&mut self, index: u32) -> Option<H> {
+        let node = &mut self.nodes[index as usize];
+        let handle = node.front.take()?;
+        node.len -= 1;
+        node.ahead = node.ahead.saturating_sub(1);
+        if node.len > 0 {
+            node.front = self.cold[index as usize].rest.pop_front();
+        }
+        Some(handle)
+    }
+}
+
+impl<H> Index<u32> for Arena<H> {
+    type Output = Node<H>;
+
+    #[inline]
+    fn index(&self, index: u32) -> &Node<H> {
+        &self.nodes[index as usize]
+    }
+}
+
+impl<H> IndexMut<u32> for Arena<H> {
+    #[inline]
+    fn index_mut(&mut self, index: u32) -> &mut Node<H> {
+        &mut self.nodes[index as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_one_cache_line() {
+        assert_eq!(size_of::<Node<Box<u8>>>(), 64);
+        assert_eq!(size_of::<Node<std::num::NonZeroU32>>(), 64);
+    }
+
+    #[test]
+    fn a_slot_is_reused_under_another_name() {
+        let mut arena = Arena::<u8>::new();
+        let index = arena.insert(NONE, 1, Weight::ONE);
+        let old = PartitionId { index, generation: arena[index].generation };
+        arena.enqueue(index, 1);
+        arena.enqueue(index, 2);
+        arena.enqueue(index, 3);
+        assert_eq!(arena.remove(index), [1, 2, 3]);
+        assert_eq!(arena.insert(NONE, 1, Weight::ONE), index);
+        assert_eq!(arena.find(old), None);
+        assert_eq!(arena.len(), 1);
+    }
+
+    #[test]
+    fn handles_leave_as_they_came() {
+        let mut arena = Arena::new();
+        let index = arena.insert(NONE, 1, Weight::ONE);
+        let mut next = 0;
+        let mut expected = 0;
+        for burst in [1, 3, 2, 5] {
+            for _ in 0..burst {
+                arena.enqueue(index, next);
+                next += 1;
+            }
+            for _ in 0..burst.min(2) {
+                assert_eq!(arena.dequeue(index), Some(expected));
+                expected += 1;
+            }
+        }
+        while let Some(handle) = arena.dequeue(index) {
+            assert_eq!(handle, expected);
+            expected += 1;
+        }
+        assert_eq!(expected, next);
+    }
+}
