@@ -89,9 +89,9 @@ fn threads_are_bounded_and_jobs_are_not() {
     drop(state);
 
     // Each end lets one more begin, first in first.
-    for ended in 0..7 {
-        gates[ended].send(()).unwrap();
-        assert_eq!(next(&begun), ended as u64 + 3);
+    for (gate, begins) in gates.iter().zip(3..10) {
+        gate.send(()).unwrap();
+        assert_eq!(next(&begun), begins);
     }
 }
 
