@@ -57,6 +57,7 @@ pub use metrics::{PartitionMetrics, RuntimeMetrics};
 
 use std::fmt;
 use std::ops::{BitAnd, BitOr, BitOrAssign};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::sched::Timestamp;
@@ -114,12 +115,24 @@ pub struct LoopStart {
     pub at: Timestamp,
 }
 
+impl LoopStart {
+    pub(crate) const fn new(at: Timestamp) -> Self {
+        Self { at }
+    }
+}
+
 /// A tick begins: one pass of the run loop between two harvests.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct TickStart {
     /// When it began.
     pub at: Timestamp,
+}
+
+impl TickStart {
+    pub(crate) const fn new(at: Timestamp) -> Self {
+        Self { at }
+    }
 }
 
 /// The loop is about to ask the kernel which file descriptors are ready.
@@ -131,6 +144,12 @@ pub struct IoStart {
     /// How long it may sleep: zero when it only looks, `None` when it waits for an event however
     /// long that takes.
     pub timeout: Option<Duration>,
+}
+
+impl IoStart {
+    pub(crate) const fn new(at: Timestamp, timeout: Option<Duration>) -> Self {
+        Self { at, timeout }
+    }
 }
 
 /// The kernel has answered.
@@ -147,6 +166,17 @@ pub struct IoEnd {
     pub events: usize,
 }
 
+impl IoEnd {
+    pub(crate) const fn new(
+        started: Timestamp,
+        at: Timestamp,
+        timeout: Option<Duration>,
+        events: usize,
+    ) -> Self {
+        Self { started, at, timeout, events }
+    }
+}
+
 /// A tick is over.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -159,12 +189,24 @@ pub struct TickEnd {
     pub handles: u64,
 }
 
+impl TickEnd {
+    pub(crate) const fn new(started: Timestamp, at: Timestamp, handles: u64) -> Self {
+        Self { started, at, handles }
+    }
+}
+
 /// The loop has ended, or rests until `block_on` is called again.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct LoopStop {
     /// When it ended.
     pub at: Timestamp,
+}
+
+impl LoopStop {
+    pub(crate) const fn new(at: Timestamp) -> Self {
+        Self { at }
+    }
 }
 
 /// A set of events.
@@ -247,14 +289,16 @@ impl fmt::Debug for Events {
     }
 }
 
-/// Names an instrument on its loop, to take it off again.
+/// Names an instrument, to take it off its loop again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct InstrumentId(u64);
 
 impl InstrumentId {
-    /// Numbers an instrument. Whoever adds instruments to a loop keeps the numbers apart.
-    pub(crate) const fn new(number: u64) -> Self {
-        Self(number)
+    /// Makes an id that no other instrument of this process has.
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        // Ordering: the numbers only have to differ.
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 }
 

@@ -47,9 +47,16 @@ impl Stage {
         Self { hooks, counters, log: Log::default() }
     }
 
-    fn add(&self, id: u64, name: &'static str, interests: Events, act: impl FnMut() + 'static) {
+    fn add(
+        &self,
+        name: &'static str,
+        interests: Events,
+        act: impl FnMut() + 'static,
+    ) -> InstrumentId {
         let recorder = Recorder { name, interests, log: Rc::clone(&self.log), act };
-        self.hooks.add(InstrumentId::new(id), Box::new(recorder));
+        let id = InstrumentId::new();
+        self.hooks.add(id, Box::new(recorder));
+        id
     }
 
     /// Ends an io wait and begins a tick; returns what was heard.
@@ -69,15 +76,15 @@ impl Stage {
 fn instruments_hear_in_the_order_they_came() {
     let stage = Stage::new();
     assert_eq!(stage.hooks.mask(), Events::NONE);
-    stage.add(7, "a", Events::TICK, || ());
-    stage.add(3, "b", Events::ALL, || ());
+    stage.add("a", Events::TICK, || ());
+    let b = stage.add("b", Events::ALL, || ());
     assert_eq!(stage.tick(), ["b io", "a tick", "b tick"]);
 
-    let removed = stage.hooks.remove(InstrumentId::new(3)).expect("it is there");
+    let removed = stage.hooks.remove(b).expect("it is there");
     assert_eq!(stage.hooks.mask(), Events::TICK);
     assert_eq!(stage.tick(), ["a tick"]);
     drop(removed);
-    assert!(stage.hooks.remove(InstrumentId::new(3)).is_none());
+    assert!(stage.hooks.remove(b).is_none());
     assert_eq!(Events::from_bits(stage.hooks.shared_mask().load(Ordering::Relaxed)), Events::TICK);
 }
 
@@ -85,14 +92,14 @@ fn instruments_hear_in_the_order_they_came() {
 #[test]
 fn a_panic_takes_the_instrument_off_and_nothing_else() {
     let stage = Stage::new();
-    stage.add(1, "a", Events::TICK, || ());
-    stage.add(2, "b", Events::ALL, || panic!("b is broken"));
-    stage.add(3, "c", Events::TICK, || ());
+    stage.add("a", Events::TICK, || ());
+    let b = stage.add("b", Events::ALL, || panic!("b is broken"));
+    stage.add("c", Events::TICK, || ());
     assert_eq!(stage.tick(), ["b io", "a tick", "b tick", "b dropped", "c tick"]);
     assert_eq!(stage.panics(), 1);
     assert_eq!(stage.hooks.mask(), Events::TICK);
     assert_eq!(stage.tick(), ["a tick", "c tick"]);
-    assert!(stage.hooks.remove(InstrumentId::new(2)).is_none());
+    assert!(stage.hooks.remove(b).is_none());
 }
 
 /// A hook may add an instrument, which hears of the next event, not of this one.
@@ -101,12 +108,12 @@ fn a_hook_may_add_instruments() {
     let stage = Stage::new();
     let (hooks, log) = (Rc::clone(&stage.hooks), Rc::clone(&stage.log));
     let mut added = false;
-    stage.add(1, "a", Events::TICK, move || {
+    stage.add("a", Events::TICK, move || {
         if !added {
             added = true;
             let log = Rc::clone(&log);
             let late = Recorder { name: "late", interests: Events::TICK, log, act: || () };
-            hooks.add(InstrumentId::new(2), Box::new(late));
+            hooks.add(InstrumentId::new(), Box::new(late));
         }
     });
     assert_eq!(stage.tick(), ["a tick"]);
@@ -118,14 +125,18 @@ fn a_hook_may_add_instruments() {
 fn a_hook_may_remove_instruments() {
     let stage = Stage::new();
     let hooks = Rc::clone(&stage.hooks);
-    stage.add(1, "a", Events::TICK, || ());
-    stage.add(2, "b", Events::TICK, move || {
-        assert!(hooks.remove(InstrumentId::new(1)).is_some());
-        assert!(hooks.remove(InstrumentId::new(3)).is_some());
-        assert!(hooks.remove(InstrumentId::new(2)).is_none(), "it is being called");
+    let ids = Rc::new(RefCell::new(Vec::new()));
+    let a = stage.add("a", Events::TICK, || ());
+    let b = stage.add("b", Events::TICK, {
+        let ids = Rc::clone(&ids);
+        move || {
+            let removed = ids.take().into_iter().map(|id| hooks.remove(id).is_some());
+            assert_eq!(removed.collect::<Vec<_>>(), [true, true, false], "b is being called");
+        }
     });
-    stage.add(3, "c", Events::TICK, || ());
-    stage.add(4, "d", Events::TICK, || ());
+    let c = stage.add("c", Events::TICK, || ());
+    stage.add("d", Events::TICK, || ());
+    ids.replace(vec![a, c, b]);
     assert_eq!(stage.tick(), ["a tick", "b tick", "a dropped", "c dropped", "b dropped", "d tick"]);
     assert_eq!(stage.tick(), ["d tick"]);
     assert_eq!(stage.panics(), 0);
@@ -136,9 +147,9 @@ fn a_hook_may_remove_instruments() {
 fn an_event_inside_a_hook_passes_it_over() {
     let stage = Stage::new();
     let hooks = Rc::clone(&stage.hooks);
-    stage.add(1, "a", Events::ALL, move || {
+    stage.add("a", Events::ALL, move || {
         hooks.io_start(&IoStart { at: Timestamp::ZERO, timeout: None });
     });
-    stage.add(2, "b", Events::ALL, || ());
+    stage.add("b", Events::ALL, || ());
     assert_eq!(stage.tick(), ["a io", "b io", "a tick", "b io", "b tick"]);
 }
