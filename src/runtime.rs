@@ -199,7 +199,7 @@ impl Runtime {
 
     /// Adds an instrument, which need not be `Send`.
     pub fn add_instrument(&self, instrument: impl Instrument + 'static) -> InstrumentId {
-        let id = InstrumentId::new(self.local.shared.next_id());
+        let id = InstrumentId::new();
         self.local.hooks.add(id, Box::new(instrument));
         id
     }

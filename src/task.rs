@@ -145,10 +145,7 @@ impl<L: Home> Drop for Caught<L> {
 /// schedules it.
 ///
 /// A future that is not `Send` must be run and dropped on one thread: see the proof inside.
-pub(crate) fn cell<F, L>(
-    header: Header<L>,
-    future: F,
-) -> (Runnable<L>, Joint<F::Output, L>)
+pub(crate) fn cell<F, L>(header: Header<L>, future: F) -> (Runnable<L>, Joint<F::Output, L>)
 where
     F: Future + 'static,
     F::Output: 'static,
@@ -165,9 +162,8 @@ where
     // The waker a task hands out is dropped anywhere; it frees the cell, never the future, since
     // the registry keeps a waker of its own until the future is gone.
     #[allow(unsafe_code)]
-    let (runnable, task) = unsafe {
-        async_task::Builder::new().metadata(header).spawn_unchecked(make, L::schedule)
-    };
+    let (runnable, task) =
+        unsafe { async_task::Builder::new().metadata(header).spawn_unchecked(make, L::schedule) };
     (runnable, task)
 }
 

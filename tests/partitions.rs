@@ -219,7 +219,11 @@ fn a_sparse_partition_preempts_at_a_handle_boundary() {
                 let mut armed = false;
                 poll_fn(|cx| {
                     *parked.borrow_mut() = Some(cx.waker().clone());
-                    if std::mem::replace(&mut armed, true) { Poll::Ready(()) } else { Poll::Pending }
+                    if std::mem::replace(&mut armed, true) {
+                        Poll::Ready(())
+                    } else {
+                        Poll::Pending
+                    }
                 })
                 .await;
                 answered.set(count.get());
@@ -277,7 +281,8 @@ fn partitions_are_freed() {
 #[test]
 fn partitions_live_while_referred_to() {
     block_on(async {
-        let names = || Handle::current().partitions().iter().map(Partition::name).collect::<Vec<_>>();
+        let names =
+            || Handle::current().partitions().iter().map(Partition::name).collect::<Vec<_>>();
         let held = Partition::named("held");
         let again = held.clone();
         drop(held);

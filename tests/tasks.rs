@@ -66,7 +66,17 @@ fn one_partition_runs_in_plain_fifo_order() {
         yield_now().await;
     });
     let expected = [
-        "0.0", "1.0", "2.0", "0.1", "1.1", "2.1", "0.2", "1.2", "2.2", "child of 0", "child of 1",
+        "0.0",
+        "1.0",
+        "2.0",
+        "0.1",
+        "1.1",
+        "2.1",
+        "0.2",
+        "1.2",
+        "2.2",
+        "child of 0",
+        "child of 1",
         "child of 2",
     ];
     assert_eq!(log.take(), expected);
@@ -99,7 +109,12 @@ fn fifo_matches_a_model_queue() {
         order
     }
 
-    fn run(task: usize, yields: Rc<Vec<usize>>, next: Rc<Cell<usize>>, order: Rc<RefCell<Vec<usize>>>) {
+    fn run(
+        task: usize,
+        yields: Rc<Vec<usize>>,
+        next: Rc<Cell<usize>>,
+        order: Rc<RefCell<Vec<usize>>>,
+    ) {
         let left = yields[task];
         let mut first = true;
         let mut left = left;
@@ -388,7 +403,11 @@ fn unheard_panics_reach_the_hook() {
         let held = spawn(async { panic!("expected: held, never awaited") });
         yield_now().await;
         yield_now().await;
-        assert_eq!(heard.lock().unwrap().len(), 1, "a panic that may still be heard is not reported");
+        assert_eq!(
+            heard.lock().unwrap().len(),
+            1,
+            "a panic that may still be heard is not reported"
+        );
         drop(held);
         // One that is heard is not reported.
         let _ = spawn(async { panic!("expected: heard") }).await;

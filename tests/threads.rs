@@ -205,9 +205,8 @@ fn spawns_race_shutdown() {
     for _ in 0..100 {
         let runtime = Runtime::new().unwrap();
         let handle = runtime.handle();
-        let spawner = thread::spawn(move || {
-            (0..50).map(|_| handle.spawn(async { 1 })).collect::<Vec<_>>()
-        });
+        let spawner =
+            thread::spawn(move || (0..50).map(|_| handle.spawn(async { 1 })).collect::<Vec<_>>());
         runtime.block_on(yield_now());
         drop(runtime);
         let tasks = spawner.join().unwrap();
@@ -244,7 +243,8 @@ fn wakers_in_thread_locals() {
             polls += 1;
             if other.is_none() {
                 let waker = cx.waker().clone();
-                let thread = thread::spawn(move || SLOT.with(|slot| slot.borrow_mut().0 = Some(waker)));
+                let thread =
+                    thread::spawn(move || SLOT.with(|slot| slot.borrow_mut().0 = Some(waker)));
                 other = Some(thread);
                 return Poll::Pending;
             }
@@ -366,5 +366,6 @@ fn what_users_hold_travels() {
     travels::<evenloop::time::Sleep>();
     travels::<evenloop::time::Interval>();
     travels::<evenloop::ShutdownReport>();
-    let _: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(evenloop::time::sleep(Duration::ZERO));
+    let _: Pin<Box<dyn Future<Output = ()> + Send>> =
+        Box::pin(evenloop::time::sleep(Duration::ZERO));
 }

@@ -146,7 +146,11 @@ impl Directory {
             doomed: Vec::new(),
             due: Vec::new(),
         };
-        directory.insert(PartitionInfo::new(root, None, None, Weight::ONE, now), None, PollerId::SHARED);
+        directory.insert(
+            PartitionInfo::new(root, None, None, Weight::ONE, now),
+            None,
+            PollerId::SHARED,
+        );
         directory
     }
 
@@ -321,8 +325,8 @@ impl Core {
             Err(_) => unreachable!("a group in the directory is known to the dispatcher"),
         };
         let name = group.map(|group| self.directory.group_records[&group].name.clone());
-        let poller = group
-            .map_or(PollerId::SHARED, |group| self.directory.group_records[&group].poller);
+        let poller =
+            group.map_or(PollerId::SHARED, |group| self.directory.group_records[&group].poller);
         let info = PartitionInfo::new(id, plan.key.clone(), name, weight, self.now());
         self.directory.insert(info, group, poller);
         if let Some(key) = plan.key {

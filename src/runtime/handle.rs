@@ -126,7 +126,7 @@ impl Handle {
 
     /// Adds an instrument to the loop: at once on its own thread, between two handles from others.
     pub fn add_instrument(&self, instrument: impl Instrument + Send + 'static) -> InstrumentId {
-        let id = InstrumentId::new(self.shared.next_id());
+        let id = InstrumentId::new();
         match self.local() {
             Some(local) => local.hooks.add(id, Box::new(instrument)),
             None => self.call(move |local| local.hooks.add(id, Box::new(instrument))),

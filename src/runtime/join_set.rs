@@ -1,2 +1,3 @@
 //! x
-#[derive(Debug)] pub struct JoinSet<T>(std::marker::PhantomData<T>);
+#[derive(Debug)]
+pub struct JoinSet<T>(std::marker::PhantomData<T>);

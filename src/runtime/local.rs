@@ -250,7 +250,8 @@ impl Shared {
         T: Send + 'static,
     {
         let id = self.blocking.next_id();
-        let (runnable, joint) = task::cell(Header::new(self.clone(), id, birth.location), async move { f() });
+        let (runnable, joint) =
+            task::cell(Header::new(self.clone(), id, birth.location), async move { f() });
         self.blocking.push(runnable);
         JoinHandle::new(joint)
     }

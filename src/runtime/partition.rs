@@ -67,13 +67,14 @@ impl Drop for PartitionRef {
         let id = self.info.id;
         // On the loop's thread too the release may come while the loop's state is borrowed, if it
         // is in the middle of something: then it takes the way of the other threads.
-        let released = context::with_loop(&self.shared, |local| match local.core.try_borrow_mut() {
-            Ok(mut core) => {
-                core.directory.released(id);
-                true
-            }
-            Err(_) => false,
-        });
+        let released =
+            context::with_loop(&self.shared, |local| match local.core.try_borrow_mut() {
+                Ok(mut core) => {
+                    core.directory.released(id);
+                    true
+                }
+                Err(_) => false,
+            });
         if released != Some(true) {
             // A loop that is gone holds no partitions.
             let _ = self.shared.send(Message::Release(id));

@@ -8,11 +8,11 @@ use std::time::Instant;
 use crate::clock;
 use crate::injector::{Injector, Pushed};
 use crate::instrument::LoopCounters;
-use crate::runtime::offload::Blocking;
 use crate::runtime::context;
-use crate::runtime::local::Local;
-use crate::runtime::panics::{PanicHook, UnhandledPanic};
 use crate::runtime::directory::{PartitionInfo, Target};
+use crate::runtime::local::Local;
+use crate::runtime::offload::Blocking;
+use crate::runtime::panics::{PanicHook, UnhandledPanic};
 use crate::sched::{PartitionId, RegistrationId, TimerId};
 use crate::task::{Header, Home, Payload, Runnable, TaskId};
 

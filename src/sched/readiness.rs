@@ -101,6 +101,11 @@ impl<S> Readiness<S> {
         Self { registrations: Slab::new(), owners: Owners::new(), last_generation: 0 }
     }
 
+    /// Returns all sources.
+    pub fn sources(&self) -> impl Iterator<Item = &S> {
+        self.registrations.iter().map(|(_, registration)| &registration.source)
+    }
+
     /// Registers a source; both its directions belong to `owner`. O(1), amortised.
     ///
     /// # Panics
