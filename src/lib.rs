@@ -40,7 +40,7 @@ pub mod instrument;
 mod runtime;
 pub mod sched;
 mod task;
-//pub mod time;
+pub mod time;
 
 pub use config::Budget;
 pub use runtime::{

@@ -1,11 +1,322 @@
-//! Timers of the loop.
+//! One armed deadline, as a leaf future holds it: polled, moved and dropped on any thread.
+//!
+//! On the loop's own thread the task's waker goes straight into the loop's timers, without an
+//! allocation. On any other thread the loop is asked by message to keep a timer that wakes a
+//! small shared relay, and the relay wakes the task.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Instant;
+
+use crate::clock;
+use crate::runtime::context;
 use crate::runtime::local::Local;
-use crate::sched::{RegistrationId, TimerId};
-impl Local {
-    pub(crate) fn cancel_timer(&self, id: TimerId) {
-        let _ = id;
+use crate::runtime::shared::{Message, Shared};
+use crate::sched::{TimerId, Timestamp};
+
+/// Waits for a deadline on a loop.
+///
+/// It belongs to the partition of the task that last polled it to `Pending`; polled off the loop,
+/// to ROOT. Polled on another loop, it moves there.
+pub(crate) struct Timer {
+    shared: Arc<Shared>,
+    deadline: Instant,
+    state: State,
+}
+
+/// | state  | poll, on the loop | poll, elsewhere  | fires       | reset       | drop            |
+/// |--------|-------------------|------------------|-------------|-------------|-----------------|
+/// | Idle   | Local             | Remote           |             | Idle        |                 |
+/// | Local  | Local             | cancel, Remote   | id is stale | Local       | cancel          |
+/// | Remote | give up, Local    | Remote           | relay fired  | Remote      | give up, cancel |
+///
+/// Whatever the state, a poll that finds the deadline passed is the end: Idle, ready.
+#[derive(Debug)]
+enum State {
+    /// Nothing waits on the loop.
+    Idle,
+    /// The loop has the task's waker.
+    Local(TimerId),
+    /// The loop has, or will have when it reads its messages, the waker of this relay.
+    Remote(Arc<Relay>),
+}
+
+impl Timer {
+    pub(crate) fn new(shared: Arc<Shared>, deadline: Instant) -> Self {
+        Self { shared, deadline, state: State::Idle }
     }
-    pub(crate) fn deregister(&self, id: RegistrationId) {
-        let _ = id;
+
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Waits until the deadline has passed; never ready before.
+    ///
+    /// # Panics
+    ///
+    /// If the deadline is to come, the loop is gone and this thread runs no other.
+    #[track_caller]
+    pub(crate) fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match context::get() {
+            Some(local) => self.poll_on_loop(&local, cx),
+            None => self.poll_elsewhere(cx),
+        }
+    }
+
+    /// Moves the deadline. Whoever waits is woken at the new one.
+    pub(crate) fn reset(&mut self, deadline: Instant) {
+        self.deadline = deadline;
+        let at = self.timestamp();
+        match &self.state {
+            State::Idle => {}
+            State::Local(id) => {
+                let id = *id;
+                let on_loop = context::with_loop(&self.shared, |local| local.reset_timer(id, at));
+                if on_loop.is_none() {
+                    self.shared.call(move |local| local.reset_timer(id, at));
+                }
+            }
+            State::Remote(relay) => {
+                let relay = Arc::clone(relay);
+                self.shared.call(move |local| local.reset_relay(&relay, at));
+            }
+        }
+    }
+
+    fn poll_on_loop(&mut self, local: &Local, cx: &mut Context<'_>) -> Poll<()> {
+        let at_home = Arc::ptr_eq(&local.shared, &self.shared);
+        if let State::Local(id) = self.state {
+            // A timer that has not fired needs no look at the clock.
+            if at_home && local.watch_timer(id, cx.waker()) {
+                return Poll::Pending;
+            }
+        }
+        if self.is_over() {
+            return Poll::Ready(());
+        }
+        self.disarm();
+        if !at_home {
+            self.shared = Arc::clone(&local.shared);
+        }
+        self.state = State::Local(local.arm_timer(self.timestamp(), cx.waker().clone()));
+        Poll::Pending
+    }
+
+    #[track_caller]
+    fn poll_elsewhere(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_over() {
+            return Poll::Ready(());
+        }
+        if let State::Remote(relay) = &self.state {
+            if relay.watch(cx.waker()) {
+                return Poll::Pending;
+            }
+        }
+        self.disarm();
+        let relay = Relay::new(cx.waker().clone());
+        self.state = State::Remote(Arc::clone(&relay));
+        let at = self.timestamp();
+        let sent = self.shared.call(move |local| local.arm_relay(&relay, at));
+        assert!(
+            sent,
+            "a timer was polled after the runtime it was made on had shut down: await it before \
+             the runtime is dropped, or on a thread that runs another evenloop"
+        );
+        Poll::Pending
+    }
+
+    fn is_over(&mut self) -> bool {
+        if Instant::now() < self.deadline {
+            return false;
+        }
+        self.disarm();
+        true
+    }
+
+    fn disarm(&mut self) {
+        let id = match std::mem::replace(&mut self.state, State::Idle) {
+            State::Idle => None,
+            State::Local(id) => Some(id),
+            State::Remote(relay) => relay.give_up(),
+        };
+        let Some(id) = id else { return };
+        if context::with_loop(&self.shared, |local| local.cancel_timer(id)).is_none() {
+            // A loop that is gone has no timers.
+            let _ = self.shared.send(Message::CancelTimer(id));
+        }
+    }
+
+    /// The deadline as the loop counts time; what lies beyond 584 years is never.
+    fn timestamp(&self) -> Timestamp {
+        let since_epoch = self.deadline.saturating_duration_since(self.shared.epoch);
+        Timestamp::from_nanos(clock::nanos(since_epoch))
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.disarm();
+    }
+}
+
+impl fmt::Debug for Timer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Timer").field("deadline", &self.deadline).finish_non_exhaustive()
+    }
+}
+
+impl Local {
+    fn arm_timer(&self, at: Timestamp, waker: Waker) -> TimerId {
+        let mut core = self.core.borrow_mut();
+        let owner = core.current;
+        let id = core.timers.insert(owner, at, waker);
+        core.source_changed(owner);
+        id
+    }
+
+    /// Has an armed timer wake `waker`, and moves it to the current partition. Returns `false` if
+    /// it has fired.
+    fn watch_timer(&self, id: TimerId, waker: &Waker) -> bool {
+        let is_known = {
+            let mut core = self.core.borrow_mut();
+            let Some(owner) = core.timers.owner(id) else { return false };
+            let current = core.current;
+            if owner != current {
+                core.timers.set_owner(id, current);
+                core.source_changed(current);
+                core.source_changed(owner);
+            }
+            core.timers.get(id).is_some_and(|known| known.will_wake(waker))
+        };
+        if is_known {
+            return true;
+        }
+        // Cloned before the loop is borrowed, and the old one is dropped after: both may run
+        // foreign code.
+        let mut waker = waker.clone();
+        match self.core.borrow_mut().timers.get_mut(id) {
+            Some(known) => std::mem::swap(known, &mut waker),
+            None => return false,
+        }
+        true
+    }
+
+    fn reset_timer(&self, id: TimerId, at: Timestamp) {
+        // One that has fired is armed again by the poll which that brought about.
+        self.core.borrow_mut().timers.reset(id, at);
+    }
+
+    pub(crate) fn cancel_timer(&self, id: TimerId) {
+        let waker = {
+            let mut core = self.core.borrow_mut();
+            let Some(owner) = core.timers.owner(id) else { return };
+            let waker = core.timers.remove(id);
+            core.source_changed(owner);
+            waker
+        };
+        self.shared.panic_hook.contain(|| drop(waker));
+    }
+
+    /// Keeps a timer for a relay on another thread.
+    fn arm_relay(&self, relay: &Arc<Relay>, at: Timestamp) {
+        let mut slot = relay.lock();
+        if slot.given_up {
+            return;
+        }
+        let mut core = self.core.borrow_mut();
+        if core.closed {
+            drop((slot, core));
+            // Nothing fires any more; who waits shall see that, and not wait for ever.
+            self.shared.panic_hook.contain(|| relay.fire());
+            return;
+        }
+        let root = core.sched.root();
+        slot.id = Some(core.timers.insert(root, at, Waker::from(Arc::clone(relay))));
+        core.source_changed(root);
+    }
+
+    fn reset_relay(&self, relay: &Arc<Relay>, at: Timestamp) {
+        let id = relay.lock().id;
+        if let Some(id) = id {
+            self.reset_timer(id, at);
+        }
+    }
+}
+
+impl Shared {
+    /// Has the loop's thread call `f` between two handles; `false` if the loop is gone.
+    fn call(&self, f: impl FnOnce(&Local) + Send + 'static) -> bool {
+        self.send(Message::Call(Box::new(f))).is_ok()
+    }
+}
+
+/// Stands between the loop's timers and a task elsewhere. No foreign code runs under its lock.
+#[derive(Debug)]
+struct Relay {
+    slot: Mutex<Slot>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    waker: Option<Waker>,
+    /// Once the loop has armed it, and until it fires.
+    id: Option<TimerId>,
+    fired: bool,
+    given_up: bool,
+}
+
+impl Relay {
+    fn new(waker: Waker) -> Arc<Self> {
+        let slot = Slot { waker: Some(waker), id: None, fired: false, given_up: false };
+        Arc::new(Self { slot: Mutex::new(slot) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Slot> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the relay wake `waker`. Returns `false` if it has fired.
+    fn watch(&self, waker: &Waker) -> bool {
+        let waker = waker.clone();
+        let mut slot = self.lock();
+        let fired = slot.fired;
+        let old = if fired { Some(waker) } else { slot.waker.replace(waker) };
+        drop(slot);
+        drop(old);
+        !fired
+    }
+
+    /// Wakes whoever waits.
+    fn fire(&self) {
+        let mut slot = self.lock();
+        slot.fired = true;
+        slot.id = None;
+        let waker = slot.waker.take();
+        drop(slot);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Forgets whoever waits; returns the timer that is to be cancelled, if one is armed.
+    fn give_up(&self) -> Option<TimerId> {
+        let mut slot = self.lock();
+        slot.given_up = true;
+        let id = slot.id.take();
+        let waker = slot.waker.take();
+        drop(slot);
+        drop(waker);
+        id
+    }
+}
+
+impl Wake for Relay {
+    fn wake(self: Arc<Self>) {
+        self.fire();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.fire();
     }
 }

@@ -1,0 +1,123 @@
+//! A future that is ready when a moment has come.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use super::{Duration, Instant, after};
+use crate::runtime::coop;
+use crate::runtime::{context, timers::Timer};
+
+/// Waits until `duration` has passed.
+///
+/// Never ready early. A duration of zero is ready at the first poll; one too long for the clock to
+/// tell waits for decades.
+///
+/// # Panics
+///
+/// Outside a runtime.
+///
+/// # Cancel safety
+///
+/// Nothing is lost when it is dropped.
+///
+/// # Examples
+///
+/// ```
+/// use evenloop::time::{Duration, Instant, sleep};
+///
+/// evenloop::block_on(async {
+///     let started = Instant::now();
+///     sleep(Duration::from_millis(3)).await;
+///     assert!(started.elapsed() >= Duration::from_millis(3));
+/// });
+/// ```
+#[track_caller]
+pub fn sleep(duration: Duration) -> Sleep {
+    Sleep::new(after(duration), "evenloop::time::sleep")
+}
+
+/// Waits until `deadline` has come; at once if it has passed.
+///
+/// # Panics
+///
+/// Outside a runtime.
+///
+/// # Cancel safety
+///
+/// Nothing is lost when it is dropped.
+#[track_caller]
+pub fn sleep_until(deadline: Instant) -> Sleep {
+    Sleep::new(deadline, "evenloop::time::sleep_until")
+}
+
+/// The future of [`sleep`] and [`sleep_until`]: ready when its deadline has come, and from then on.
+///
+/// It is [`Unpin`], so a pinned one can be reset as well as one that is not.
+///
+/// # Panics
+///
+/// When polled after its runtime has shut down, before its deadline, on a thread that runs no
+/// other.
+///
+/// # Examples
+///
+/// ```
+/// use evenloop::time::{Duration, Instant, sleep};
+///
+/// evenloop::block_on(async {
+///     let mut nap = sleep(Duration::from_secs(3600));
+///     nap.reset(Instant::now() + Duration::from_millis(1));
+///     (&mut nap).await;
+///     assert!(nap.is_elapsed());
+/// });
+/// ```
+#[derive(Debug)]
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct Sleep {
+    timer: Timer,
+}
+
+impl Sleep {
+    #[track_caller]
+    pub(super) fn new(deadline: Instant, what: &str) -> Self {
+        let shared = context::expect(what).shared.clone();
+        Self { timer: Timer::new(shared, deadline) }
+    }
+
+    /// Returns when it will be ready.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        self.timer.deadline()
+    }
+
+    /// Returns whether the deadline has come.
+    #[must_use]
+    pub fn is_elapsed(&self) -> bool {
+        Instant::now() >= self.deadline()
+    }
+
+    /// Waits for another moment instead, whether the earlier one has come or not. A task that
+    /// waits is woken at the new one. O(log n) in the timers of its partition.
+    pub fn reset(&mut self, deadline: Instant) {
+        self.timer.reset(deadline);
+    }
+
+    /// Polls without regard to the task's budget of operations.
+    #[track_caller]
+    pub(super) fn poll_exempt(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.timer.poll_elapsed(cx)
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    #[track_caller]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let progress = ready!(coop::poll_proceed(cx));
+        ready!(self.timer.poll_elapsed(cx));
+        progress.made();
+        Poll::Ready(())
+    }
+}
