@@ -21,6 +21,7 @@ use crate::runtime::panics::PanicHook;
 use crate::runtime::run::MainWaker;
 use crate::runtime::shared::Shared;
 use crate::sched::Settings;
+use crate::task;
 
 pub(crate) mod blocking;
 pub(crate) mod context;
@@ -40,7 +41,7 @@ pub(crate) mod shared;
 mod shutdown;
 mod spawn;
 mod tasks;
-mod timers;
+pub(crate) mod timers;
 
 pub use coop::{Progress, poll_proceed};
 pub use handle::Handle;
@@ -151,6 +152,7 @@ impl Runtime {
             if !main.begin_poll() {
                 return false;
             }
+            task::polling_with(&waker);
             match catch_unwind(AssertUnwindSafe(|| fut.as_mut().poll(&mut cx))) {
                 Ok(Poll::Pending) => false,
                 Ok(Poll::Ready(value)) => {

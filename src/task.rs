@@ -5,13 +5,16 @@
 //! the poll, and an end that is reported once, however the task ends.
 
 use std::any::Any;
+use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
+use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Wake, Waker};
 
 use pin_project_lite::pin_project;
 
@@ -50,6 +53,9 @@ pub(crate) trait Home: Send + Sync + Sized + 'static {
 
     /// Reports a panic that no join handle took.
     fn unhandled(&self, id: TaskId, location: &'static Location<'static>, payload: Payload);
+
+    /// Reports a panic of foreign code that belongs to no task any more.
+    fn stray(payload: Payload);
 }
 
 /// What the loop keeps in the task's own allocation.
@@ -102,11 +108,36 @@ pub(crate) fn refuse<L: Home>(task: Runnable<L>) {
 
 /// How a task ended.
 pub(crate) enum Outcome<T, L: Home> {
-    Done(T),
+    Done(Output<T, L>),
     Cancelled,
     /// It was never taken in.
     Refused,
     Panicked(Caught<L>),
+}
+
+/// What a task returned, on its way to the join handle. If nobody takes it, it is dropped wherever
+/// the last interest in the task ends, and a panic of its destructor stays inside.
+pub(crate) struct Output<T, L: Home> {
+    value: Option<T>,
+    home: PhantomData<fn(L)>,
+}
+
+impl<T, L: Home> Output<T, L> {
+    fn new(value: T) -> Self {
+        Self { value: Some(value), home: PhantomData }
+    }
+
+    pub(crate) fn take(mut self) -> T {
+        self.value.take().expect("an output is taken once, by value")
+    }
+}
+
+impl<T, L: Home> Drop for Output<T, L> {
+    fn drop(&mut self) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.value = None)) {
+            L::stray(payload);
+        }
+    }
 }
 
 /// A panic on its way to the join handle; reported as unhandled if it is dropped on the way.
@@ -167,6 +198,37 @@ where
     (runnable, task)
 }
 
+thread_local! {
+    /// The data of the waker that the running poll was given.
+    static OWN: Cell<*const ()> = const { Cell::new(std::ptr::null()) };
+}
+
+/// Notes that a poll begins with a waker of ours, which is known not to panic.
+#[inline]
+pub(crate) fn polling_with(waker: &Waker) {
+    OWN.set(waker.data());
+}
+
+/// Returns a waker to be called where a panic would be fatal: `waker` itself if it is that of the
+/// running task, else one that catches what it throws.
+pub(crate) fn contained<L: Home>(waker: &Waker) -> Cow<'_, Waker> {
+    struct Contained<L>(Waker, PhantomData<fn(L)>);
+    impl<L: Home> Wake for Contained<L> {
+        fn wake(self: Arc<Self>) {
+            self.wake_by_ref();
+        }
+        fn wake_by_ref(self: &Arc<Self>) {
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.0.wake_by_ref())) {
+                L::stray(payload);
+            }
+        }
+    }
+    if waker.data() == OWN.get() {
+        return Cow::Borrowed(waker);
+    }
+    Cow::Owned(Waker::from(Arc::new(Contained::<L>(waker.clone(), PhantomData))))
+}
+
 pin_project! {
     struct Spawned<'a, F, L: Home> {
         #[pin]
@@ -196,6 +258,7 @@ impl<F: Future, L: Home> Future for Spawned<'_, F, L> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let header: &Header<L> = this.header;
+        polling_with(cx.waker());
         let verdict = header.verdict.load(Ordering::Relaxed);
         if verdict != LIVE {
             return Poll::Ready(match discard(this.future) {
@@ -212,7 +275,7 @@ impl<F: Future, L: Home> Future for Spawned<'_, F, L> {
             // The destructors run before the handle can see the end, and what they throw is the
             // task's own panic.
             Ok(Poll::Ready(output)) => Poll::Ready(match discard(this.future) {
-                Ok(()) => Outcome::Done(output),
+                Ok(()) => Outcome::Done(Output::new(output)),
                 Err(payload) => Outcome::Panicked(Caught::new(header, payload)),
             }),
             Err(payload) => {

@@ -95,7 +95,8 @@ fn every_layered_module_exists() {
 fn sched_is_pure() {
     let mut files = vec![root().join("src/sched.rs")];
     sources(&root().join("src/sched"), &mut files);
-    let impure = ["std::io", "std::net", "std::thread", "std::sync", "Instant", "SystemTime", "mio"];
+    let impure =
+        ["std::io", "std::net", "std::thread", "std::sync", "Instant", "SystemTime", "mio"];
     for path in files {
         let text = fs::read_to_string(&path).unwrap();
         for (number, line) in text.lines().enumerate() {
@@ -105,7 +106,9 @@ fn sched_is_pure() {
             }
         }
     }
-    assert!(fs::read_to_string(root().join("src/sched.rs")).unwrap().contains("forbid(unsafe_code)"));
+    assert!(
+        fs::read_to_string(root().join("src/sched.rs")).unwrap().contains("forbid(unsafe_code)")
+    );
 }
 
 /// Files keep one subject: none outgrows 600 lines.

@@ -377,7 +377,8 @@ fn panics_reach_the_handle() {
             yield_now().await;
             5
         });
-        let error = spawn(async { panic!("expected {}", 3) }).await.unwrap_err();
+        let three = std::hint::black_box(3);
+        let error = spawn(async move { panic!("expected {three}") }).await.unwrap_err();
         assert!(error.is_panic() && !error.is_cancelled());
         assert!(error.to_string().contains("expected 3"));
         assert_eq!(error.into_panic().downcast_ref::<String>().unwrap(), "expected 3");

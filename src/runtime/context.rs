@@ -1,6 +1,7 @@
 //! Which loop this thread runs.
 
 use std::cell::RefCell;
+use std::mem::ManuallyDrop;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -9,7 +10,10 @@ use crate::runtime::shared::Shared;
 use crate::task::Runnable;
 
 thread_local! {
-    static CURRENT: RefCell<Option<Rc<Local>>> = const { RefCell::new(None) };
+    // Without a destructor the cell outlives all others of its thread, so that a runtime kept in
+    // one of those still finds itself when it shuts down. `Entered` is what empties it.
+    static CURRENT: ManuallyDrop<RefCell<Option<Rc<Local>>>> =
+        const { ManuallyDrop::new(RefCell::new(None)) };
 }
 
 /// Leaves the loop again when dropped.
@@ -18,8 +22,7 @@ pub(crate) struct Entered(());
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        // A thread that ends has lost the cell, and with it what there was to leave.
-        let left = CURRENT.try_with(|current| current.borrow_mut().take());
+        let left = CURRENT.with(|current| current.borrow_mut().take());
         drop(left);
     }
 }
@@ -52,7 +55,7 @@ pub(crate) fn refuse_nesting() {
 
 /// Returns the loop this thread runs, if it runs one.
 pub(crate) fn get() -> Option<Rc<Local>> {
-    CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
+    CURRENT.with(|current| current.borrow().clone())
 }
 
 /// Returns the loop this thread runs.
@@ -74,30 +77,20 @@ pub(crate) fn expect(what: &str) -> Rc<Local> {
 /// Runs `f` if this thread runs the loop that `shared` belongs to.
 #[inline]
 pub(crate) fn with_loop<R>(shared: &Arc<Shared>, f: impl FnOnce(&Rc<Local>) -> R) -> Option<R> {
-    CURRENT
-        .try_with(|current| match &*current.borrow() {
-            Some(local) if Arc::ptr_eq(&local.shared, shared) => Some(f(local)),
-            _ => None,
-        })
-        .ok()
-        .flatten()
+    CURRENT.with(|current| match &*current.borrow() {
+        Some(local) if Arc::ptr_eq(&local.shared, shared) => Some(f(local)),
+        _ => None,
+    })
 }
 
 /// Queues a task in its partition if this thread runs its loop, else hands it back.
 #[inline]
 pub(crate) fn schedule(task: Runnable<Shared>) -> Result<(), Runnable<Shared>> {
-    // The thread may be so far gone that its cell is destroyed: then it runs no loop either.
-    let mut task = Some(task);
-    let _ = CURRENT.try_with(|current| {
-        if let Some(local) = &*current.borrow() {
-            let home = &task.as_ref().expect("not taken yet").metadata().home;
-            if Arc::ptr_eq(&local.shared, home) {
-                local.queue(task.take().expect("not taken yet"));
-            }
+    CURRENT.with(|current| match &*current.borrow() {
+        Some(local) if Arc::ptr_eq(&local.shared, &task.metadata().home) => {
+            local.queue(task);
+            Ok(())
         }
-    });
-    match task {
-        None => Ok(()),
-        Some(task) => Err(task),
-    }
+        _ => Err(task),
+    })
 }

@@ -5,11 +5,11 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use crate::runtime::panics;
 use crate::runtime::shared::Shared;
-use crate::task::{Joint, Outcome, Payload, TaskId};
+use crate::task::{self, Joint, Outcome, Payload, TaskId};
 
 /// A spawned task, as seen by who waits for it: a future of the task's output.
 ///
@@ -83,11 +83,13 @@ impl<T> Future for JoinHandle<T> {
     /// If polled again after it was ready.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let joint = self.joint.as_mut().expect("a JoinHandle was polled after it was ready");
-        let outcome = std::task::ready!(Pin::new(joint).poll(cx));
+        // The task's end must not be stopped by what its awaiter's waker throws.
+        let waker = task::contained::<Shared>(cx.waker());
+        let outcome = ready!(Pin::new(joint).poll(&mut Context::from_waker(&waker)));
         self.joint = None;
         let id = self.id;
         let reason = match outcome {
-            Outcome::Done(output) => return Poll::Ready(Ok(output)),
+            Outcome::Done(output) => return Poll::Ready(Ok(output.take())),
             Outcome::Panicked(caught) => Reason::Panicked(Mutex::new(caught.take())),
             Outcome::Cancelled => Reason::Cancelled,
             Outcome::Refused => Reason::Refused,
@@ -101,10 +103,7 @@ impl<T> Unpin for JoinHandle<T> {}
 impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
         if let Some(joint) = self.joint.take() {
-            // An output that nobody took is dropped here; whatever its destructor throws, dropping
-            // a handle never panics.
-            let shared = joint.metadata().home.clone();
-            shared.panic_hook.contain(|| joint.detach());
+            joint.detach();
         }
     }
 }

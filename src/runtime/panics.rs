@@ -18,6 +18,10 @@ impl UnhandledPanic {
         Self { task: Some((id, location)), payload }
     }
 
+    pub(crate) fn stray(payload: Payload) -> Self {
+        Self { task: None, payload }
+    }
+
     /// Returns the task that panicked, or `None` if it was a foreign waker that did.
     #[must_use]
     pub fn id(&self) -> Option<TaskId> {
@@ -91,7 +95,7 @@ impl PanicHook {
     /// Runs foreign code that must not be able to harm the loop: a waker, a destructor.
     pub(crate) fn contain(&self, f: impl FnOnce()) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
-            self.call(UnhandledPanic { task: None, payload });
+            self.call(UnhandledPanic::stray(payload));
         }
     }
 }

@@ -144,6 +144,11 @@ impl Home for Shared {
     fn unhandled(&self, id: TaskId, location: &'static Location<'static>, payload: Payload) {
         self.panic_hook.call(UnhandledPanic::new(id, location, payload));
     }
+
+    fn stray(payload: Payload) {
+        let hook = context::get().map(|local| local.shared.panic_hook.clone());
+        hook.unwrap_or_default().call(UnhandledPanic::stray(payload));
+    }
 }
 
 impl std::fmt::Debug for Shared {
