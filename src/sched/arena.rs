@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::{Index, IndexMut};
 
-use super::partition::{Cold, NONE, Node, PartitionId, Place, next_generation};
+use super::partition::{Cold, GroupId, NONE, Node, PartitionId, Place, next_generation};
 use super::units::Weight;
 
 /// Partitions and groups side by side, so that a ring links them by bare indices.
@@ -97,16 +97,20 @@ impl<H> Arena<H> {
     #[inline]
     pub(super) fn find(&self, id: PartitionId) -> Option<u32> {
         let node = self.nodes.get(id.index as usize)?;
-        let current = node.generation == id.generation && node.place != Place::Vacant;
-        current.then_some(id.index)
+        node.is_partition(id.generation).then_some(id.index)
+    }
+
+    /// Returns the slot of a group's node, unless the id is stale.
+    pub(super) fn find_group(&self, id: GroupId) -> Option<u32> {
+        let node = self.nodes.get(id.index as usize)?;
+        node.is_group(id.generation).then_some(id.index)
     }
 
     /// Returns the node of a partition, unless the id is stale.
     #[inline]
     pub(super) fn get_mut(&mut self, id: PartitionId) -> Option<&mut Node<H>> {
         let node = self.nodes.get_mut(id.index as usize)?;
-        let current = node.generation == id.generation && node.place != Place::Vacant;
-        current.then_some(node)
+        if node.is_partition(id.generation) { Some(node) } else { None }
     }
 
     pub(super) fn cold(&self, index: u32) -> &Cold<H> {

@@ -39,8 +39,10 @@ pub struct Dispatcher<H> {
     /// Newborns the gate held back so far.
     gated: u64,
     lease: Option<Lease>,
+    /// Tag and allotment of a partition that was removed in its own turn, for its children.
+    estate: (Tag, u64),
     /// Made by the running handle; they wait for its price.
-    unpriced: Vec<(PartitionId, PartitionId)>,
+    unpriced: Vec<PartitionId>,
 }
 
 #[derive(Debug)]
@@ -57,8 +59,8 @@ struct Lease {
     partition: PartitionId,
     /// The group whose turn it is as well, or [`NONE`]. It outlives the partition, not the turn.
     group: u32,
-    /// Set when the partition is removed in its own turn: where it stood, for its children.
-    departed: Option<(Tag, u64)>,
+    /// Whether the partition was removed in its own turn.
+    departed: bool,
 }
 
 /// A partition's go: handles until its budget is spent, it runs dry, or it is preempted.
@@ -252,7 +254,7 @@ impl<H> Dispatcher<H> {
         }
         let generation = self.nodes[picked.index].generation;
         let partition = PartitionId { index: picked.index, generation };
-        self.lease = Some(Lease { partition, group, departed: None });
+        self.lease = Some(Lease { partition, group, departed: false });
         Some(Turn { partition, express: picked.express, fresh: picked.fresh })
     }
 
@@ -328,9 +330,9 @@ impl<H> Dispatcher<H> {
     #[inline]
     fn pay(&mut self, turn: &Turn, cost: u64) {
         let lease = self.lease.expect("settled a turn that was not picked");
-        debug_assert_eq!(lease.partition, turn.partition, "settled another turn than was picked");
+        assert_eq!(lease.partition, turn.partition, "settled another turn than was picked");
         let index = turn.partition.index;
-        let present = lease.departed.is_none();
+        let present = !lease.departed;
         if lease.group == NONE {
             if present {
                 let forgiven = self.top.pay(&mut self.nodes, index, cost);
@@ -363,7 +365,7 @@ impl<H> Dispatcher<H> {
     fn settle(&mut self, turn: Turn) -> Next {
         let lease = self.lease.expect("settled a turn that was not picked");
         let index = turn.partition.index;
-        let present = lease.departed.is_none();
+        let present = !lease.departed;
         let busy = present && self.nodes[index].is_busy();
         let outcome = if lease.group == NONE {
             if present { self.top.settle(&mut self.nodes, index, busy) } else { Outcome::Idle }
@@ -393,10 +395,10 @@ impl<H> Dispatcher<H> {
     /// group's next turn resumes it.
     fn settle_group(&mut self, lease: Lease, busy: bool) -> Outcome {
         let group = &mut self.groups[lease.group as usize];
-        let inner = if lease.departed.is_none() {
-            group.ring.settle(&mut self.nodes, lease.partition.index, busy)
-        } else {
+        let inner = if lease.departed {
             Outcome::Idle
+        } else {
+            group.ring.settle(&mut self.nodes, lease.partition.index, busy)
         };
         let outer = self.top.settle(&mut self.nodes, group.node, group.ring.runnable() > 0);
         if inner == Outcome::Continues { outer } else { inner }

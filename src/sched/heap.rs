@@ -48,9 +48,12 @@ impl<K: Ord + Copy> Heap<K> {
         }
     }
 
-    /// Gives what is at `position` another key. O(log n).
+    /// Gives what is at `position` another key. O(log n), or O(1) if it is the same.
     pub(super) fn update(&mut self, position: u32, key: K, mut place: impl FnMut(u32, u32)) {
         let position = position as usize;
+        if self.entries[position].0 == key {
+            return;
+        }
         self.entries[position].0 = key;
         self.settle(position, &mut place);
     }

@@ -137,10 +137,21 @@ impl<H> Node<H> {
         Tag { round: self.round, spent: self.spent }
     }
 
+    #[inline]
+    pub(super) fn is_partition(&self, generation: u32) -> bool {
+        self.generation == generation && !self.has(GROUP) && self.place != Place::Vacant
+    }
+
+    pub(super) fn is_group(&self, generation: u32) -> bool {
+        self.generation == generation && self.has(GROUP) && self.place != Place::Vacant
+    }
+
+    #[inline]
     pub(super) fn has(&self, flags: u8) -> bool {
         self.flags & flags != 0
     }
 
+    #[inline]
     pub(super) fn set(&mut self, flag: u8, on: bool) {
         if on {
             self.flags |= flag;

@@ -1,6 +1,7 @@
 //! Around the turns: partitions and groups come, change and go, and answer questions.
 
 use super::*;
+use crate::sched::partition::Node;
 
 /// Creating and removing.
 impl<H> Dispatcher<H> {
@@ -21,6 +22,7 @@ impl<H> Dispatcher<H> {
             queued: 0,
             gated: 0,
             lease: None,
+            estate: (Tag::default(), 1),
             unpriced: Vec::new(),
         }
     }
@@ -59,55 +61,69 @@ impl<H> Dispatcher<H> {
     fn start(&mut self, id: PartitionId, creator: Option<Creator>) {
         let round = self.ring_of(self.nodes[id.index].group).round();
         self.set_tag(id.index, Tag { round, spent: 0 });
-        let Some(creator) = creator else { return };
-        let running = self.lease.is_some_and(|lease| lease.partition == creator.partition);
-        if running {
+        let Some(Creator { partition: maker, spent }) = creator else { return };
+        if self.lease.is_some_and(|lease| lease.partition == maker) {
             self.nodes[id.index].set(UNPRICED, true);
-            self.unpriced.push((id, creator.partition));
-        } else if let Some(parent) = self.nodes.find(creator.partition) {
-            let node = &self.nodes[parent];
-            let (tag, grant, group) = (node.tag(), node.allotment, node.group);
-            self.inherit(id.index, tag, grant, group, creator.spent);
+            self.unpriced.push(id);
+        } else if let Some(maker) = self.nodes.find(maker) {
+            let Node { allotment, group, .. } = self.nodes[maker];
+            let own = self.lead_of(self.nodes[maker].tag(), allotment, group, spent);
+            self.inherit(id.index, own, self.lead_at_root(own, group, spent));
         }
     }
 
-    /// Gives what the running handle made its maker's tag, now that the handle's price is known,
+    /// Gives what the running handle made its maker's tag, now that the handle's price is paid,
     /// and lines up what was woken meanwhile.
+    ///
+    /// Until then a child of the handle could not have run anyway. Had it taken the tag when it
+    /// was made, a handle that makes its heir first and works afterwards would leave no debt.
     #[cold]
     pub(super) fn price_newborns(&mut self, cost: u64) {
-        let lease = self.lease.expect("newborns wait for a price only in a turn");
-        for (id, _) in std::mem::take(&mut self.unpriced) {
-            if self.nodes.find(id).is_none() {
-                continue;
+        let Lease { partition, group, departed } = self.lease.expect("only handles make newborns");
+        let own = if departed {
+            let (tag, allotment) = self.estate;
+            self.lead_of(tag, allotment, group, cost)
+        } else {
+            let maker = &self.nodes[partition.index];
+            self.lead_of(maker.tag(), maker.allotment, group, 0)
+        };
+        let at_root = self.lead_at_root(own, group, 0);
+        let mut unpriced = std::mem::take(&mut self.unpriced);
+        for id in unpriced.drain(..) {
+            if self.nodes.find(id).is_some() {
+                self.inherit(id.index, own, at_root);
+                self.bear(id.index);
             }
-            match lease.departed {
-                Some((tag, grant)) => self.inherit(id.index, tag, grant, lease.group, cost),
-                None => {
-                    let maker = &self.nodes[lease.partition.index];
-                    let (tag, grant) = (maker.tag(), maker.allotment);
-                    self.inherit(id.index, tag, grant, lease.group, 0);
-                }
-            }
-            let node = &mut self.nodes[id.index];
-            node.set(UNPRICED, false);
-            if node.place == Place::Unborn {
-                node.place = Place::Idle;
-                self.line_up(id.index);
-            }
+        }
+        self.unpriced = unpriced;
+    }
+
+    fn bear(&mut self, index: u32) {
+        let node = &mut self.nodes[index];
+        node.set(UNPRICED, false);
+        if node.place == Place::Unborn {
+            node.place = Place::Idle;
+            self.line_up(index);
         }
     }
 
-    /// Puts a newborn as far ahead in its ring as its maker is in its own, and a group that has
-    /// not run yet as far ahead as its first member's maker is at the root.
-    fn inherit(&mut self, child: u32, tag: Tag, grant: u64, maker_group: u32, owed: u64) {
-        let own = Lead::of(tag, grant, owed, self.ring_of(maker_group).round());
-        let at_root = match self.groups.get(maker_group as usize) {
-            Some(group) if maker_group != NONE => {
-                let node = &self.nodes[group.node];
-                Lead::of(node.tag(), node.allotment, owed, self.top.round())
-            }
-            _ => own,
-        };
+    fn lead_of(&self, tag: Tag, allotment: u64, group: u32, owed: u64) -> Lead {
+        Lead::of(tag, allotment, owed, self.ring_of(group).round())
+    }
+
+    /// Measures at the root what stands for a partition there: its group, if it is in one.
+    fn lead_at_root(&self, own: Lead, group: u32, owed: u64) -> Lead {
+        if group == NONE {
+            return own;
+        }
+        let node = &self.nodes[self.groups[group as usize].node];
+        Lead::of(node.tag(), node.allotment, owed, self.top.round())
+    }
+
+    /// Puts a newborn as far ahead in its ring as its maker is, at the root or in a group. A
+    /// group that has not run yet is put as far ahead as its first member's maker is at the root,
+    /// or a new group would shed what a new partition cannot.
+    fn inherit(&mut self, child: u32, own: Lead, at_root: Lead) {
         let group = self.nodes[child].group;
         if group == NONE {
             self.lead(child, at_root);
@@ -168,12 +184,10 @@ impl<H> Dispatcher<H> {
             "the root partition cannot be removed; it holds what is in no other"
         );
         let node = &self.nodes[index];
-        if node.has(GROUP) {
-            return None;
-        }
         let (key, place) = (node.group, node.place);
         if let Some(lease) = self.lease.as_mut().filter(|lease| lease.partition == id) {
-            lease.departed = Some((node.tag(), node.allotment));
+            lease.departed = true;
+            self.estate = (node.tag(), node.allotment);
         }
         self.queued -= node.len as usize;
         self.partitions -= 1;
@@ -214,9 +228,7 @@ impl<H> Dispatcher<H> {
     }
 
     fn group_key(&self, id: GroupId) -> Option<u32> {
-        let node = PartitionId { index: id.index, generation: id.generation };
-        let node = &self.nodes[self.nodes.find(node)?];
-        node.has(GROUP).then_some(node.group)
+        self.nodes.find_group(id).map(|index| self.nodes[index].group)
     }
 
     fn ring_of(&self, key: u32) -> &Ring {
@@ -229,7 +241,7 @@ impl<H> Dispatcher<H> {
     /// Sets the weight of a partition. What it spent of its round stays the same part of its
     /// allotment. Takes effect at once. `false` if there is no such partition. O(1).
     pub fn set_weight(&mut self, id: PartitionId, weight: Weight) -> bool {
-        let Some(index) = self.partition(id) else { return false };
+        let Some(index) = self.nodes.find(id) else { return false };
         self.reweigh(index, weight);
         true
     }
@@ -254,7 +266,7 @@ impl<H> Dispatcher<H> {
     /// Returns the weight of a partition.
     #[must_use]
     pub fn weight(&self, id: PartitionId) -> Option<Weight> {
-        Some(self.nodes.cold(self.partition(id)?).weight)
+        Some(self.nodes.cold(self.nodes.find(id)?).weight)
     }
 
     /// Returns the weight of a group.
@@ -267,7 +279,7 @@ impl<H> Dispatcher<H> {
     /// Returns what a round grants a partition, in cost units.
     #[must_use]
     pub fn allotment(&self, id: PartitionId) -> Option<u64> {
-        Some(self.nodes[self.partition(id)?].allotment)
+        Some(self.nodes[self.nodes.find(id)?].allotment)
     }
 }
 
@@ -285,27 +297,22 @@ impl<H> Dispatcher<H> {
         &self.settings
     }
 
-    /// Finds a partition; the node of a group is none.
-    fn partition(&self, id: PartitionId) -> Option<u32> {
-        self.nodes.find(id).filter(|index| !self.nodes[*index].has(GROUP))
-    }
-
     /// Returns whether there is such a partition.
     #[must_use]
     pub fn contains(&self, id: PartitionId) -> bool {
-        self.partition(id).is_some()
+        self.nodes.find(id).is_some()
     }
 
     /// Returns whether the partition has work, or is running.
     #[must_use]
     pub fn is_runnable(&self, id: PartitionId) -> bool {
-        self.partition(id).is_some_and(|index| self.nodes[index].place != Place::Idle)
+        self.nodes.find(id).is_some_and(|index| self.nodes[index].place != Place::Idle)
     }
 
     /// Returns how many handles a partition has queued; the one that runs is not.
     #[must_use]
     pub fn queue_len(&self, id: PartitionId) -> usize {
-        self.partition(id).map_or(0, |index| self.nodes[index].len as usize)
+        self.nodes.find(id).map_or(0, |index| self.nodes[index].len as usize)
     }
 
     /// Returns how many handles are queued in all partitions.
@@ -330,7 +337,7 @@ impl<H> Dispatcher<H> {
     /// Returns the group a partition is in.
     #[must_use]
     pub fn group_of(&self, id: PartitionId) -> Option<GroupId> {
-        let group = self.groups.get(self.nodes[self.partition(id)?].group as usize)?;
+        let group = self.groups.get(self.nodes[self.nodes.find(id)?].group as usize)?;
         let index = group.node;
         Some(GroupId { index, generation: self.nodes[index].generation })
     }
@@ -350,14 +357,14 @@ impl<H> Dispatcher<H> {
     /// Returns the round of the ring a partition shares in: the root's or its group's.
     #[must_use]
     pub fn round_of(&self, id: PartitionId) -> Option<u64> {
-        Some(self.ring_of(self.nodes[self.partition(id)?].group).round())
+        Some(self.ring_of(self.nodes[self.nodes.find(id)?].group).round())
     }
 
     /// Returns how much of which round a partition has used. An idle partition's tag may lie
     /// behind the round; what it saved is void.
     #[must_use]
     pub fn tag(&self, id: PartitionId) -> Option<Tag> {
-        Some(self.nodes[self.partition(id)?].tag())
+        Some(self.nodes[self.nodes.find(id)?].tag())
     }
 
     /// Returns how much of which round at the root a group has used.
@@ -370,7 +377,7 @@ impl<H> Dispatcher<H> {
     /// Returns the debt beyond the limit that was let go so far, in cost units.
     #[must_use]
     pub fn forgiven(&self, id: PartitionId) -> Option<u64> {
-        Some(self.nodes.cold(self.partition(id)?).forgiven)
+        Some(self.nodes.cold(self.nodes.find(id)?).forgiven)
     }
 
     /// Returns how many newborns were held back for a round so far, groups among them.
