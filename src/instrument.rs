@@ -115,24 +115,12 @@ pub struct LoopStart {
     pub at: Timestamp,
 }
 
-impl LoopStart {
-    pub(crate) const fn new(at: Timestamp) -> Self {
-        Self { at }
-    }
-}
-
 /// A tick begins: one pass of the run loop between two harvests.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct TickStart {
     /// When it began.
     pub at: Timestamp,
-}
-
-impl TickStart {
-    pub(crate) const fn new(at: Timestamp) -> Self {
-        Self { at }
-    }
 }
 
 /// The loop is about to ask the kernel which file descriptors are ready.
@@ -144,12 +132,6 @@ pub struct IoStart {
     /// How long it may sleep: zero when it only looks, `None` when it waits for an event however
     /// long that takes.
     pub timeout: Option<Duration>,
-}
-
-impl IoStart {
-    pub(crate) const fn new(at: Timestamp, timeout: Option<Duration>) -> Self {
-        Self { at, timeout }
-    }
 }
 
 /// The kernel has answered.
@@ -166,17 +148,6 @@ pub struct IoEnd {
     pub events: usize,
 }
 
-impl IoEnd {
-    pub(crate) const fn new(
-        started: Timestamp,
-        at: Timestamp,
-        timeout: Option<Duration>,
-        events: usize,
-    ) -> Self {
-        Self { started, at, timeout, events }
-    }
-}
-
 /// A tick is over.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -189,24 +160,12 @@ pub struct TickEnd {
     pub handles: u64,
 }
 
-impl TickEnd {
-    pub(crate) const fn new(started: Timestamp, at: Timestamp, handles: u64) -> Self {
-        Self { started, at, handles }
-    }
-}
-
 /// The loop has ended, or rests until `block_on` is called again.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct LoopStop {
     /// When it ended.
     pub at: Timestamp,
-}
-
-impl LoopStop {
-    pub(crate) const fn new(at: Timestamp) -> Self {
-        Self { at }
-    }
 }
 
 /// A set of events.

@@ -27,9 +27,10 @@ pub(crate) struct Counters {
     queue: Queue,
     tasks: Count,
     forgiven: Count,
-    gated: Count,
+    /// When its sockets and timers were last delivered, in nanoseconds; zero since it was idle.
+    delivered: AtomicU64,
     timer_lateness: RareHistogram,
-    harvest_gap: RareHistogram,
+    delivery_gap: RareHistogram,
 }
 
 impl Counters {
@@ -43,9 +44,9 @@ impl Counters {
             queue: Queue::default(),
             tasks: Count::default(),
             forgiven: Count::default(),
-            gated: Count::default(),
+            delivered: AtomicU64::new(0),
             timer_lateness: RareHistogram::default(),
-            harvest_gap: RareHistogram::default(),
+            delivery_gap: RareHistogram::default(),
         }
     }
 
@@ -74,16 +75,10 @@ impl Counters {
         self.queue.set(len as u64, now_ns);
     }
 
-    /// Counts debt that was forgiven, in cost units.
+    /// Tells how much debt was forgiven in all, in cost units.
     #[inline]
-    pub(crate) fn forgave(&self, debt: u64) {
-        self.forgiven.add(debt);
-    }
-
-    /// Counts a birth that had to wait for the next round.
-    #[inline]
-    pub(crate) fn gated(&self) {
-        self.gated.add(1);
+    pub(crate) fn forgiven(&self, total: u64) {
+        self.forgiven.set(total);
     }
 
     /// Counts tasks that came (`+1`) or went (`-1`).
@@ -98,10 +93,20 @@ impl Counters {
         self.timer_lateness.add(late_ns);
     }
 
-    /// Counts `gap_ns` between two looks at the kernel for this partition's sake.
+    /// Counts a delivery of what the harvest at `now_ns` found, and the time since the last one.
     #[inline]
-    pub(crate) fn harvest_gap(&self, gap_ns: u64) {
-        self.harvest_gap.add(gap_ns);
+    pub(crate) fn delivered(&self, now_ns: u64) {
+        let last = self.delivered.load(Ordering::Relaxed);
+        if last != 0 {
+            self.delivery_gap.add(now_ns.saturating_sub(last));
+        }
+        self.delivered.store(now_ns, Ordering::Relaxed);
+    }
+
+    /// Tells that the partition ran dry: what comes next does not wait since the last delivery.
+    #[inline]
+    pub(crate) fn rested(&self) {
+        self.delivered.store(0, Ordering::Relaxed);
     }
 
     /// Returns everything counted up to `now_ns`, the state in progress included.
@@ -116,12 +121,11 @@ impl Counters {
             turns: self.turns.get(),
             express_turns: self.express.get(),
             forgiven: self.forgiven.get(),
-            gated: self.gated.get(),
             tasks: self.tasks.get(),
             queued,
             queue_time,
             timer_lateness: self.timer_lateness.snapshot(),
-            harvest_gap: self.harvest_gap.snapshot(),
+            delivery_gap: self.delivery_gap.snapshot(),
         }
     }
 
@@ -143,6 +147,7 @@ pub(crate) struct LoopCounters {
     handles: Count,
     remote_wakes: Count,
     instrument_panics: Count,
+    gated_newborns: Count,
     harvest_gap: AtomicHistogram,
     timer_lateness: AtomicHistogram,
 }
@@ -158,6 +163,7 @@ impl LoopCounters {
             handles: Count::default(),
             remote_wakes: Count::default(),
             instrument_panics: Count::default(),
+            gated_newborns: Count::default(),
             harvest_gap: AtomicHistogram::default(),
             timer_lateness: AtomicHistogram::default(),
         }
@@ -205,6 +211,12 @@ impl LoopCounters {
         self.instrument_panics.add(1);
     }
 
+    /// Tells how many newborn partitions had to wait for the next round in all.
+    #[inline]
+    pub(crate) fn gated_newborns(&self, total: u64) {
+        self.gated_newborns.set(total);
+    }
+
     /// Counts `gap_ns` of work between two harvests.
     #[inline]
     pub(crate) fn harvest_gap(&self, gap_ns: u64) {
@@ -229,6 +241,7 @@ impl LoopCounters {
             handles: self.handles.get(),
             remote_wakes: self.remote_wakes.get(),
             instrument_panics: self.instrument_panics.get(),
+            gated_newborns: self.gated_newborns.get(),
             harvest_gap: self.harvest_gap.snapshot(),
             timer_lateness: self.timer_lateness.snapshot(),
         }
@@ -249,8 +262,13 @@ impl Count {
     /// Adds, wrapping: a negative number is added as its two's complement.
     #[inline]
     fn add(&self, n: u64) {
+        self.set(self.get().wrapping_add(n));
+    }
+
+    #[inline]
+    fn set(&self, n: u64) {
         // Ordering: a count stands for itself, and one thread alone writes it.
-        self.0.store(self.get().wrapping_add(n), Ordering::Relaxed);
+        self.0.store(n, Ordering::Relaxed);
     }
 
     #[inline]
@@ -381,9 +399,11 @@ mod tests {
         counters.turn(false);
         counters.ran(4);
         counters.tasks(-1);
-        counters.forgave(9);
-        counters.gated();
-        counters.harvest_gap(1);
+        counters.forgiven(9);
+        counters.delivered(50);
+        counters.delivered(58);
+        counters.rested();
+        counters.delivered(70);
         let between = counters.snapshot(60).since(&first);
 
         assert_eq!(between.running, Duration::from_nanos(10));
@@ -393,8 +413,8 @@ mod tests {
         assert_eq!(between.load(), 1.0);
         assert!((between.pressure() - 2.0 / 3.0).abs() < 1e-9);
         assert_eq!((between.handles, between.turns, between.express_turns), (4, 1, 0));
-        assert_eq!((between.forgiven, between.gated, between.tasks), (9, 1, 1));
-        assert_eq!((between.timer_lateness.count(), between.harvest_gap.count()), (0, 1));
+        assert_eq!((between.forgiven, between.tasks), (9, 1));
+        assert_eq!((between.timer_lateness.count(), between.delivery_gap.count()), (0, 1));
         assert_eq!((first.tasks, first.express_turns, first.timer_lateness.count()), (2, 1, 1));
     }
 
@@ -410,12 +430,15 @@ mod tests {
         counters.remote_wakes(4);
         counters.harvest_gap(2_000);
         counters.timer_late(0);
+        counters.gated_newborns(3);
+        counters.instrument_panicked();
         counters.idle(400);
         let metrics = counters.snapshot(1_000);
         assert_eq!(metrics.busy, Duration::from_nanos(300));
         assert_eq!(metrics.idle, Duration::from_nanos(700));
         assert_eq!((metrics.ticks, metrics.harvests, metrics.events), (1, 2, 5));
         assert_eq!((metrics.handles, metrics.remote_wakes), (7, 4));
+        assert_eq!((metrics.gated_newborns, metrics.instrument_panics), (3, 1));
         assert_eq!((metrics.harvest_gap.count(), metrics.timer_lateness.count()), (1, 1));
         assert!((counters.load(1_000) - 0.3).abs() < 1e-6);
         assert!((metrics.since(&RuntimeMetrics::default()).utilization() - 0.3).abs() < 1e-9);

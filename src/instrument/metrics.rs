@@ -27,18 +27,17 @@ pub struct PartitionMetrics {
     pub express_turns: u64,
     /// Debt over the limit that was forgiven: nanoseconds if the budget has a quantum, else handles.
     pub forgiven: u64,
-    /// How often it had to wait for the next round because too many newborns came in this one.
-    pub gated: u64,
     /// Tasks alive at the time of the snapshot.
     pub tasks: u64,
     /// Handles queued at the time of the snapshot.
     pub queued: u64,
     /// The time its handles waited in the queue, summed over handles.
     pub queue_time: Duration,
-    /// By how much timers fired after their deadline.
+    /// By how much timers fired after their deadline, as of the harvest that found them due.
     pub timer_lateness: Histogram,
-    /// The time between one look at the kernel for this partition's sake and the next.
-    pub harvest_gap: Histogram,
+    /// The time between one delivery of its ready sockets and due timers and the next, while it
+    /// had work: how long they may have waited for their turn.
+    pub delivery_gap: Histogram,
 }
 
 impl PartitionMetrics {
@@ -83,12 +82,11 @@ impl PartitionMetrics {
             turns: self.turns.saturating_sub(earlier.turns),
             express_turns: self.express_turns.saturating_sub(earlier.express_turns),
             forgiven: self.forgiven.saturating_sub(earlier.forgiven),
-            gated: self.gated.saturating_sub(earlier.gated),
             tasks: self.tasks,
             queued: self.queued,
             queue_time: self.queue_time.saturating_sub(earlier.queue_time),
             timer_lateness: self.timer_lateness.since(&earlier.timer_lateness),
-            harvest_gap: self.harvest_gap.since(&earlier.harvest_gap),
+            delivery_gap: self.delivery_gap.since(&earlier.delivery_gap),
         }
     }
 }
@@ -114,10 +112,12 @@ pub struct RuntimeMetrics {
     pub remote_wakes: u64,
     /// Instruments that panicked and were taken off the loop.
     pub instrument_panics: u64,
+    /// New partitions that had to wait for the next round, as too many came in one.
+    pub gated_newborns: u64,
     /// The time between one harvest and the next while the loop was busy: how long a ready file
     /// descriptor may have gone unseen.
     pub harvest_gap: Histogram,
-    /// By how much timers fired after their deadline.
+    /// By how much timers fired after their deadline, as of the harvest that found them due.
     pub timer_lateness: Histogram,
 }
 
@@ -146,6 +146,7 @@ impl RuntimeMetrics {
             handles: self.handles.saturating_sub(earlier.handles),
             remote_wakes: self.remote_wakes.saturating_sub(earlier.remote_wakes),
             instrument_panics: self.instrument_panics.saturating_sub(earlier.instrument_panics),
+            gated_newborns: self.gated_newborns.saturating_sub(earlier.gated_newborns),
             harvest_gap: self.harvest_gap.since(&earlier.harvest_gap),
             timer_lateness: self.timer_lateness.since(&earlier.timer_lateness),
         }

@@ -1,7 +1,6 @@
 //! The state of a loop: what may be touched between two handles, and never while one runs.
 
 use std::sync::Arc;
-use std::task::Waker;
 
 use crate::clock::Clock;
 use crate::driver::scheduled_io::ScheduledIo;
@@ -9,6 +8,7 @@ use crate::instrument::State;
 use crate::runtime::directory::Directory;
 use crate::runtime::shared::Shared;
 use crate::runtime::tasks::Tasks;
+use crate::runtime::timers::Alarm;
 use crate::sched::{
     Creator, Dispatcher, Ended, Next, PartitionId, Readiness, Settings, Step, Timers, Timestamp,
     Turn, Wake,
@@ -43,7 +43,7 @@ pub(crate) enum Action {
 
 pub(crate) struct Core {
     pub(crate) sched: Dispatcher<Queued>,
-    pub(crate) timers: Timers<Waker>,
+    pub(crate) timers: Timers<Alarm>,
     pub(crate) io: Readiness<Arc<ScheduledIo>>,
     pub(crate) tasks: Tasks,
     pub(crate) directory: Directory,
@@ -126,6 +126,7 @@ impl Core {
         self.start_timing();
         if let Some(counters) = self.directory.counters(partition) {
             counters.enter(State::Starved, self.stamp);
+            counters.queued(self.sched.queue_len(partition), self.stamp);
         }
     }
 
@@ -226,6 +227,7 @@ impl Core {
         self.current = turn.partition();
         if let Some(counters) = self.directory.counters(self.current) {
             counters.enter(State::Running, self.stamp);
+            counters.queued(self.queued_beside(), self.stamp);
             if turn.is_fresh() {
                 counters.turn(turn.is_express());
             }
@@ -238,10 +240,22 @@ impl Core {
         self.start_timing();
         self.report_handles();
         if let Some(counters) = self.directory.counters(self.current) {
-            let state = if ended == Ended::Idle { State::Waiting } else { State::Starved };
-            counters.enter(state, self.stamp);
+            match ended {
+                Ended::Idle => {
+                    counters.enter(State::Waiting, self.stamp);
+                    counters.rested();
+                }
+                _ => counters.enter(State::Starved, self.stamp),
+            }
+            counters.queued(self.sched.queue_len(self.current), self.stamp);
+            counters.forgiven(self.sched.forgiven(self.current).unwrap_or_default());
         }
         self.current = self.sched.root();
+    }
+
+    /// How many handles of the running partition wait for the one that runs, or is about to.
+    fn queued_beside(&self) -> usize {
+        self.sched.queue_len(self.current).saturating_sub(1)
     }
 
     fn report_handles(&mut self) {
@@ -278,6 +292,9 @@ impl Core {
         self.harvested = now;
         self.stamp = now;
         self.since_harvest = 0;
+        if let (Some(_), Some(counters)) = (&self.turn, self.directory.counters(self.current)) {
+            counters.queued(self.queued_beside(), now);
+        }
         let Self { timers, directory, .. } = self;
         timers.mark_due(Timestamp::from_nanos(now), |partition| directory.due.push(partition));
         while let Some(partition) = self.directory.due.pop() {

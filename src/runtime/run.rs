@@ -12,12 +12,14 @@ use crate::runtime::coop;
 use crate::runtime::core::{Action, DELIVERY_MAX, Queued};
 use crate::runtime::local::Local;
 use crate::runtime::shared::{Message, Shared};
+use crate::runtime::timers::Alarm;
 use crate::sched::{Direction, RegistrationId, Timestamp};
 
 /// Space that deliveries use again and again.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     ready: Vec<(RegistrationId, Direction)>,
+    alarms: Vec<Alarm>,
     wakers: Vec<Waker>,
 }
 
@@ -111,13 +113,19 @@ impl Local {
         self.tidy();
         let busy = self.core.borrow().sched.runnable() > 0;
         if busy && self.driver.borrow().is_empty() {
-            self.harvested(0);
+            let gap = self.harvested(0);
+            self.shared.counters.harvest_gap(gap);
             return;
         }
         if busy || !self.shared.injector().try_sleep() {
-            self.poll_driver(Some(Duration::ZERO));
+            let gap = self.poll_driver(Some(Duration::ZERO));
+            self.shared.counters.harvest_gap(gap);
         } else {
-            self.shared.counters.idle(self.shared.now());
+            // A loop that sleeps looks at the kernel all the time.
+            let now = self.shared.now();
+            let gap = now.saturating_sub(self.core.borrow().harvested().as_nanos());
+            self.shared.counters.harvest_gap(gap);
+            self.shared.counters.idle(now);
             self.poll_driver(self.until_next_timer());
             self.shared.injector().awake();
             self.shared.counters.busy(self.shared.now());
@@ -132,7 +140,8 @@ impl Local {
         Some(Duration::from_nanos(earliest.as_nanos().saturating_sub(core.clock.now())))
     }
 
-    fn poll_driver(&self, timeout: Option<Duration>) {
+    /// Returns the nanoseconds since the last harvest, as [`harvested`](Self::harvested) does.
+    fn poll_driver(&self, timeout: Option<Duration>) -> u64 {
         let started = Timestamp::from_nanos(self.shared.now());
         self.hooks.io_start(&IoStart { at: started, timeout });
         let harvest = self.driver.borrow_mut().harvest(timeout, |ready| {
@@ -144,15 +153,17 @@ impl Local {
             // The kernel refuses to say what is ready: no loop can go on from here.
             Err(error) => panic!("evenloop: the operating system's poll failed: {error}"),
         };
-        self.harvested(events);
+        let gap = self.harvested(events);
         let at = self.stamp();
         self.hooks.io_end(&IoEnd { started, at, timeout, events });
+        gap
     }
 
-    fn harvested(&self, events: usize) {
-        let gap = self.core.borrow_mut().harvest_ended();
+    fn harvested(&self, events: usize) -> u64 {
+        let mut core = self.core.borrow_mut();
         self.shared.counters.harvest(events as u64);
-        self.shared.counters.harvest_gap(gap);
+        self.shared.counters.gated_newborns(core.sched.gated_newborns());
+        core.harvest_ended()
     }
 
     /// Marks a ready source and rouses the partitions whose tasks wait for it.
@@ -172,11 +183,11 @@ impl Local {
     }
 
     /// Turns what the running partition has ready and due into wakes, and only that.
-    fn deliver(&self, Scratch { ready, wakers }: &mut Scratch) {
+    fn deliver(&self, Scratch { ready, alarms, wakers }: &mut Scratch) {
         let mut more = false;
         {
             let mut core = self.core.borrow_mut();
-            let current = core.current;
+            let (current, now) = (core.current, core.harvested());
             if core.io.has_pending(current) {
                 more |= core.io.take(current, DELIVERY_MAX, ready);
                 for (id, direction) in ready.drain(..) {
@@ -186,10 +197,18 @@ impl Local {
                 }
             }
             if core.timers.is_due(current) {
-                let now = core.harvested();
-                more |= core.timers.take_due(current, now, DELIVERY_MAX, wakers);
+                more |= core.timers.take_due(current, now, DELIVERY_MAX, alarms);
                 core.source_changed(current);
             }
+            if let Some(counters) = core.directory.counters(current) {
+                counters.delivered(now.as_nanos());
+                for alarm in alarms.iter() {
+                    let late = alarm.late(now);
+                    counters.timer_late(late);
+                    self.shared.counters.timer_late(late);
+                }
+            }
+            wakers.extend(alarms.drain(..).map(|alarm| alarm.waker));
         }
         for waker in wakers.drain(..) {
             self.shared.panic_hook.contain(|| waker.wake());

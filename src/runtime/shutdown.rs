@@ -123,7 +123,7 @@ impl Local {
         let pending = self.pending();
         self.drop_tasks();
         self.shut_sources();
-        self.drop_timers();
+        self.end_timers();
         // Whatever is left in the way in belongs to no task any more.
         for message in self.shared.injector().close() {
             self.take(message);
@@ -205,9 +205,12 @@ impl Local {
         }
     }
 
-    /// Drops the timers that are left: they are held outside of any task.
-    fn drop_timers(&self) {
+    /// Wakes whoever still waits for a timer of this loop, on whatever thread: it is told that the
+    /// loop is gone.
+    fn end_timers(&self) {
         let timers = std::mem::replace(&mut self.core.borrow_mut().timers, Timers::new());
-        self.shared.panic_hook.contain(|| drop(timers));
+        for alarm in timers.into_payloads() {
+            self.shared.panic_hook.contain(|| alarm.waker.wake());
+        }
     }
 }

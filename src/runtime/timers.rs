@@ -15,6 +15,20 @@ use crate::runtime::local::Local;
 use crate::runtime::shared::{Message, Shared};
 use crate::sched::{TimerId, Timestamp};
 
+/// What a loop does when a deadline has come: it wakes a task.
+#[derive(Debug)]
+pub(crate) struct Alarm {
+    at: Timestamp,
+    pub(crate) waker: Waker,
+}
+
+impl Alarm {
+    /// Returns the nanoseconds from the deadline to `now`.
+    pub(crate) fn late(&self, now: Timestamp) -> u64 {
+        clock::nanos(now.saturating_since(self.at))
+    }
+}
+
 /// Waits for a deadline on a loop.
 ///
 /// It belongs to the partition of the task that last polled it to `Pending`; polled off the loop,
@@ -170,7 +184,7 @@ impl Local {
     fn arm_timer(&self, at: Timestamp, waker: Waker) -> TimerId {
         let mut core = self.core.borrow_mut();
         let owner = core.current;
-        let id = core.timers.insert(owner, at, waker);
+        let id = core.timers.insert(owner, at, Alarm { at, waker });
         core.source_changed(owner);
         id
     }
@@ -187,7 +201,7 @@ impl Local {
                 core.source_changed(current);
                 core.source_changed(owner);
             }
-            core.timers.get(id).is_some_and(|known| known.will_wake(waker))
+            core.timers.get(id).is_some_and(|alarm| alarm.waker.will_wake(waker))
         };
         if is_known {
             return true;
@@ -196,26 +210,30 @@ impl Local {
         // foreign code.
         let mut waker = waker.clone();
         match self.core.borrow_mut().timers.get_mut(id) {
-            Some(known) => std::mem::swap(known, &mut waker),
+            Some(alarm) => std::mem::swap(&mut alarm.waker, &mut waker),
             None => return false,
         }
         true
     }
 
     fn reset_timer(&self, id: TimerId, at: Timestamp) {
+        let mut core = self.core.borrow_mut();
         // One that has fired is armed again by the poll which that brought about.
-        self.core.borrow_mut().timers.reset(id, at);
+        if let Some(alarm) = core.timers.get_mut(id) {
+            alarm.at = at;
+            core.timers.reset(id, at);
+        }
     }
 
     pub(crate) fn cancel_timer(&self, id: TimerId) {
-        let waker = {
+        let alarm = {
             let mut core = self.core.borrow_mut();
             let Some(owner) = core.timers.owner(id) else { return };
-            let waker = core.timers.remove(id);
+            let alarm = core.timers.remove(id);
             core.source_changed(owner);
-            waker
+            alarm
         };
-        self.shared.panic_hook.contain(|| drop(waker));
+        self.shared.panic_hook.contain(|| drop(alarm));
     }
 
     /// Keeps a timer for a relay on another thread.
@@ -232,7 +250,8 @@ impl Local {
             return;
         }
         let root = core.sched.root();
-        slot.id = Some(core.timers.insert(root, at, Waker::from(Arc::clone(relay))));
+        let waker = Waker::from(Arc::clone(relay));
+        slot.id = Some(core.timers.insert(root, at, Alarm { at, waker }));
         core.source_changed(root);
     }
 

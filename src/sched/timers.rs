@@ -247,6 +247,11 @@ impl<T> Timers<T> {
         self.entries.is_empty() && self.owners.is_empty() && self.earliest.is_empty()
     }
 
+    /// Gives every timer up and returns the payloads, in no order.
+    pub fn into_payloads(self) -> impl Iterator<Item = T> {
+        self.entries.into_iter().map(|(_, entry)| entry.payload)
+    }
+
     fn key(&mut self, deadline: Timestamp) -> Key {
         self.next_sequence += 1;
         (deadline, self.next_sequence)
