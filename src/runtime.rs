@@ -40,7 +40,7 @@ pub(crate) mod shared;
 mod shutdown;
 mod spawn;
 mod tasks;
-mod timers;
+pub(crate) mod timers;
 
 pub use coop::{Progress, poll_proceed};
 pub use handle::Handle;
