@@ -36,7 +36,7 @@ mod driver;
 //pub mod hyper;
 mod injector;
 pub mod instrument;
-//pub mod net;
+pub mod net;
 mod runtime;
 pub mod sched;
 mod task;
