@@ -32,8 +32,8 @@
 mod clock;
 pub mod config;
 mod driver;
-//#[cfg(feature = "hyper")]
-//pub mod hyper;
+#[cfg(feature = "hyper")]
+pub mod hyper;
 mod injector;
 pub mod instrument;
 pub mod net;
