@@ -17,7 +17,7 @@
 //! let addr = listener.local_addr()?;
 //! evenloop::spawn_in("healthcheck", async move {
 //!     let (stream, _) = listener.accept().await?;
-//!     let alive = |_| async { Ok::<_, std::io::Error>(Response::new(Full::from("alive"))) };
+//!     let alive = |_| async { Ok::<_, std::io::Error>(Response::new(Full::<Bytes>::from("alive"))) };
 //!     let mut http = server::conn::http1::Builder::new();
 //!     let served = http.timer(Timer::new()).serve_connection(stream, service_fn(alive)).await;
 //!     served.map_err(std::io::Error::other)
