@@ -32,11 +32,11 @@
 mod clock;
 pub mod config;
 mod driver;
-//#[cfg(feature = "hyper")]
-//pub mod hyper;
+#[cfg(feature = "hyper")]
+pub mod hyper;
 mod injector;
 pub mod instrument;
-//pub mod net;
+pub mod net;
 mod runtime;
 pub mod sched;
 mod task;

@@ -63,6 +63,9 @@ pub(crate) trait Source {
     -> io::Result<()>;
 
     fn remove(&mut self, registry: &mio::Registry) -> io::Result<()>;
+
+    #[cfg(unix)]
+    fn fd(&self) -> std::os::fd::RawFd;
 }
 
 // By fd rather than by `mio` source: a source remembers the poller it is in, and ours move.
@@ -79,6 +82,10 @@ impl<T: std::os::fd::AsRawFd> Source for T {
 
     fn remove(&mut self, registry: &mio::Registry) -> io::Result<()> {
         registry.deregister(&mut mio::unix::SourceFd(&self.as_raw_fd()))
+    }
+
+    fn fd(&self) -> std::os::fd::RawFd {
+        self.as_raw_fd()
     }
 }
 

@@ -1,8 +1,472 @@
-//! x
+//! A source on the loop, from the side of whoever holds it.
+//!
+//! A registration is `Send + Sync`: it may be waited for, and dropped, on any thread. On the loop's
+//! own thread it also says who waits: each direction belongs to the partition of the task that last
+//! had to wait for it, and is delivered in that partition's turns.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, ready};
+
+use mio::Interest;
+
+use crate::driver::PollerId;
+use crate::driver::registry::{Registry, Source};
+use crate::driver::scheduled_io::{ScheduledIo, Seen, WaiterKey, gone};
+use crate::runtime::context;
+use crate::runtime::coop::poll_proceed;
 use crate::runtime::local::Local;
-use crate::sched::RegistrationId;
-impl Local {
-    pub(crate) fn deregister(&self, id: RegistrationId) {
-        let _ = id;
+use crate::runtime::shared::{Message, Shared};
+use crate::sched::{Direction, PartitionId, RegistrationId};
+
+/// Whether a transfer of less than was asked for means that there is no more to be had: so it is
+/// where the system reports the change of a state rather than the state.
+const SHORT_MEANS_DONE: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+/// A source and its place on the loop. Taken off the loop before the source is closed.
+pub(crate) struct Watched<S: Source> {
+    /// Gone only between `into_inner` and the end.
+    source: Option<S>,
+    registration: Registration,
+}
+
+impl<S: Source> Watched<S> {
+    /// Puts `source`, which must not block, on the loop of this thread. `what` names the caller.
+    ///
+    /// `writable` says that it surely can be written, so that nobody need wait for the event.
+    ///
+    /// # Panics
+    ///
+    /// If this thread runs no loop.
+    #[track_caller]
+    pub(crate) fn new(
+        mut source: S,
+        interest: Interest,
+        writable: bool,
+        what: &str,
+    ) -> io::Result<Self> {
+        let local = context::expect(what);
+        match Registration::new(&local, &mut source, interest, writable) {
+            Ok(registration) => Ok(Self { source: Some(source), registration }),
+            Err(error) => Err(error),
+        }
     }
+
+    /// Like [`new`](Self::new); gives the source back if it cannot be had.
+    #[cfg(unix)]
+    #[track_caller]
+    pub(crate) fn try_new(
+        mut source: S,
+        interest: Interest,
+        what: &str,
+    ) -> Result<Self, (S, io::Error)> {
+        let local = context::expect(what);
+        match Registration::new(&local, &mut source, interest, false) {
+            Ok(registration) => Ok(Self { source: Some(source), registration }),
+            Err(error) => Err((source, error)),
+        }
+    }
+
+    pub(crate) fn registration(&self) -> &Registration {
+        &self.registration
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn get_mut(&mut self) -> &mut S {
+        self.source.as_mut().expect("the source is there until the end")
+    }
+
+    /// Takes the source off the loop and returns it.
+    pub(crate) fn into_inner(mut self) -> S {
+        let mut source = self.source.take().expect("the source is there until the end");
+        self.registration.end(&mut source);
+        source
+    }
+}
+
+impl<S: Source> Deref for Watched<S> {
+    type Target = S;
+
+    fn deref(&self) -> &S {
+        self.source.as_ref().expect("the source is there until the end")
+    }
+}
+
+impl<S: Source> Drop for Watched<S> {
+    fn drop(&mut self) {
+        if let Some(source) = &mut self.source {
+            // Before the source is closed: the fd's number may be somebody else's right after, and
+            // a duplicate would keep the entry in the kernel.
+            self.registration.end(source);
+        }
+    }
+}
+
+impl<S: Source + fmt::Debug> fmt::Debug for Watched<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.source.fmt(f)
+    }
+}
+
+/// A source's place on the loop.
+pub(crate) struct Registration {
+    io: Arc<ScheduledIo>,
+    id: RegistrationId,
+    shared: Arc<Shared>,
+    interest: Interest,
+    #[cfg(unix)]
+    fd: std::os::fd::RawFd,
+    home: Mutex<Home>,
+}
+
+/// The poller a source is in.
+struct Home {
+    poller: PollerId,
+    registry: Arc<Registry>,
+    /// False only after a move between pollers that the kernel refused.
+    watched: bool,
+}
+
+impl Registration {
+    fn new<S: Source>(
+        local: &Local,
+        source: &mut S,
+        interest: Interest,
+        writable: bool,
+    ) -> io::Result<Self> {
+        let (io, id, owner, poller) = {
+            let mut core = local.core.borrow_mut();
+            if core.closed {
+                return Err(gone());
+            }
+            let owner = core.current;
+            let io = Arc::new(ScheduledIo::new(owner, false, writable));
+            let id = core.io.register(owner, io.clone());
+            core.source_changed(owner);
+            (io, id, owner, core.poller_of(owner))
+        };
+        let registry = local.driver.borrow().registry(poller);
+        if let Err(error) = registry.register(source, token(id), interest) {
+            local.forget(id, &[owner]);
+            return Err(error);
+        }
+        Ok(Self {
+            io,
+            id,
+            shared: local.shared.clone(),
+            interest,
+            #[cfg(unix)]
+            fd: source.fd(),
+            home: Mutex::new(Home { poller, registry, watched: true }),
+        })
+    }
+
+    /// Takes the source off the loop, on whichever thread this is.
+    fn end<S: Source>(&mut self, source: &mut S) {
+        let home = self.home();
+        if home.watched {
+            // Fails if the fd was closed behind our back; then the kernel has forgotten it.
+            let _ = home.registry.deregister(source);
+        }
+        drop(home);
+        let on_loop = context::with_loop(&self.shared, |local| local.deregister(self.id));
+        if on_loop.is_none() {
+            // A loop that is gone has nothing to free.
+            let _ = self.shared.send(Message::Deregister(self.id));
+        }
+    }
+
+    fn home(&self) -> MutexGuard<'_, Home> {
+        self.home.lock().expect("no code that panics runs under this lock")
+    }
+
+    /// Makes the direction the running task's partition's own: it has to wait for it.
+    ///
+    /// Elsewhere than on the loop's thread nobody can say whose it would be, so it stays.
+    #[inline]
+    fn claim(&self, direction: Direction) -> io::Result<()> {
+        let claimed = context::with_loop(&self.shared, |local| {
+            let current = local.core.borrow().current;
+            let owner = self.io.owner(direction);
+            if owner == current {
+                return Ok(());
+            }
+            self.change_owner(local, direction, owner, current)
+        });
+        claimed.unwrap_or(Ok(()))
+    }
+
+    fn change_owner(
+        &self,
+        local: &Local,
+        direction: Direction,
+        old: PartitionId,
+        new: PartitionId,
+    ) -> io::Result<()> {
+        if direction == Direction::Read {
+            let poller = local.core.borrow().poller_of(new);
+            self.move_to(local, poller)?;
+        }
+        let mut core = local.core.borrow_mut();
+        if core.io.set_owner(self.id, direction, new) {
+            self.io.set_owner(direction, new);
+            core.source_changed(new);
+            core.source_changed(old);
+        }
+        Ok(())
+    }
+
+    /// Watches the source in another poller, which then reports anew what is ready.
+    #[cfg(unix)]
+    fn move_to(&self, local: &Local, poller: PollerId) -> io::Result<()> {
+        let mut home = self.home();
+        if home.poller == poller && home.watched {
+            return Ok(());
+        }
+        let mut fd = self.fd;
+        if std::mem::take(&mut home.watched) {
+            let _ = home.registry.deregister(&mut fd);
+        }
+        // Should this fail, the waiter gets the error and the next wait tries again.
+        let registry = local.driver.borrow().registry(poller);
+        registry.register(&mut fd, token(self.id), self.interest)?;
+        *home = Home { poller, registry, watched: true };
+        Ok(())
+    }
+
+    #[cfg(not(unix))]
+    fn move_to(&self, _: &Local, _: PollerId) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Waits until the direction is ready, in the one place for poll-style callers.
+    fn poll_seen(&self, direction: Direction, cx: &mut Context<'_>) -> Poll<io::Result<Seen>> {
+        if let Some(ready) = self.io.ready(direction) {
+            return Poll::Ready(ready);
+        }
+        self.claim(direction)?;
+        self.io.poll_ready(direction, cx)
+    }
+
+    /// Waits until the direction is ready: the last task that polled is woken.
+    pub(crate) fn poll_ready(
+        &self,
+        direction: Direction,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Seen>> {
+        let progress = ready!(poll_proceed(cx));
+        let seen = ready!(self.poll_seen(direction, cx));
+        progress.made();
+        Poll::Ready(seen)
+    }
+
+    /// Says that the operation found nothing to do, unless there was an event since `seen`.
+    #[cfg(unix)]
+    pub(crate) fn clear(&self, direction: Direction, seen: Seen) {
+        self.io.clear(direction, seen);
+    }
+
+    /// Does `f` as soon as it does not block: the last task that polled is woken.
+    pub(crate) fn poll_io<R>(
+        &self,
+        direction: Direction,
+        cx: &mut Context<'_>,
+        f: impl FnMut() -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        let progress = ready!(poll_proceed(cx));
+        let (_, result) = ready!(self.attempt(direction, f, || self.poll_seen(direction, cx)));
+        progress.made();
+        Poll::Ready(result)
+    }
+
+    /// Like [`poll_io`](Self::poll_io), for byte streams: if `f` moves less than `len` bytes, the
+    /// next call would move none.
+    #[inline]
+    pub(crate) fn poll_transfer(
+        &self,
+        direction: Direction,
+        cx: &mut Context<'_>,
+        len: usize,
+        f: impl FnMut() -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let progress = ready!(poll_proceed(cx));
+        let (seen, result) = ready!(self.attempt(direction, f, || self.poll_seen(direction, cx)));
+        progress.made();
+        self.note_short(direction, seen, len, &result);
+        Poll::Ready(result)
+    }
+
+    /// Does `f` until it does not block; `ready` waits before each attempt.
+    fn attempt<R>(
+        &self,
+        direction: Direction,
+        mut f: impl FnMut() -> io::Result<R>,
+        mut ready: impl FnMut() -> Poll<io::Result<Seen>>,
+    ) -> Poll<(Option<Seen>, io::Result<R>)> {
+        loop {
+            let seen = match ready!(ready()) {
+                Ok(seen) => seen,
+                Err(error) => return Poll::Ready((None, Err(error))),
+            };
+            match f() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.io.clear(direction, seen);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return Poll::Ready((Some(seen), result)),
+            }
+        }
+    }
+
+    /// Saves the call that would only say that there is no more.
+    fn note_short(
+        &self,
+        direction: Direction,
+        seen: Option<Seen>,
+        len: usize,
+        result: &io::Result<usize>,
+    ) {
+        let (Some(seen), Ok(moved)) = (seen, result) else { return };
+        if SHORT_MEANS_DONE && *moved > 0 && *moved < len {
+            self.io.clear_short(direction, seen);
+        }
+    }
+
+    /// Waits until the direction is ready, beside any number of other tasks.
+    ///
+    /// Cancel safe: nothing is consumed.
+    pub(crate) async fn readiness(&self, direction: Direction) -> io::Result<Seen> {
+        let mut listed = Listed::new(self, direction);
+        poll_fn(|cx| {
+            let progress = ready!(poll_proceed(cx));
+            let seen = ready!(listed.poll(cx));
+            progress.made();
+            Poll::Ready(seen)
+        })
+        .await
+    }
+
+    /// Does `f` as soon as it does not block, beside any number of other tasks.
+    ///
+    /// Cancel safe: either `f` was successful and the future is done, or it did nothing.
+    pub(crate) async fn async_io<R>(
+        &self,
+        direction: Direction,
+        mut f: impl FnMut() -> io::Result<R>,
+    ) -> io::Result<R> {
+        let mut listed = Listed::new(self, direction);
+        poll_fn(|cx| {
+            let progress = ready!(poll_proceed(cx));
+            let (_, result) = ready!(self.attempt(direction, &mut f, || listed.poll(cx)));
+            progress.made();
+            Poll::Ready(result)
+        })
+        .await
+    }
+
+    /// Like [`async_io`](Self::async_io), for byte streams: if `f` moves less than `len` bytes, the
+    /// next call would move none.
+    pub(crate) async fn transfer(
+        &self,
+        direction: Direction,
+        len: usize,
+        mut f: impl FnMut() -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let mut listed = Listed::new(self, direction);
+        poll_fn(|cx| {
+            let progress = ready!(poll_proceed(cx));
+            let (seen, result) = ready!(self.attempt(direction, &mut f, || listed.poll(cx)));
+            progress.made();
+            self.note_short(direction, seen, len, &result);
+            Poll::Ready(result)
+        })
+        .await
+    }
+
+    /// Does `f` if the direction is ready, and notes it if `f` says that it is not.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` without a call of `f` if the direction is not ready.
+    pub(crate) fn try_io<R>(
+        &self,
+        direction: Direction,
+        f: impl FnOnce() -> io::Result<R>,
+    ) -> io::Result<R> {
+        let seen = match self.io.ready(direction) {
+            None => return Err(io::ErrorKind::WouldBlock.into()),
+            Some(seen) => seen?,
+        };
+        let result = f();
+        if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+            self.io.clear(direction, seen);
+        }
+        result
+    }
+}
+
+impl fmt::Debug for Registration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registration").field("id", &self.id).field("io", &self.io).finish()
+    }
+}
+
+/// One future's place among those who wait for a direction; left when dropped.
+struct Listed<'a> {
+    registration: &'a Registration,
+    direction: Direction,
+    key: Option<WaiterKey>,
+}
+
+impl<'a> Listed<'a> {
+    fn new(registration: &'a Registration, direction: Direction) -> Self {
+        Self { registration, direction, key: None }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Seen>> {
+        let io = &self.registration.io;
+        if let Some(ready) = io.ready(self.direction) {
+            return Poll::Ready(ready);
+        }
+        self.registration.claim(self.direction)?;
+        io.poll_listed(self.direction, &mut self.key, cx)
+    }
+}
+
+impl Drop for Listed<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            self.registration.io.unlist(self.direction, key);
+        }
+    }
+}
+
+impl Local {
+    /// Frees what the loop keeps of a source that its holder took off the poller.
+    pub(crate) fn deregister(&self, id: RegistrationId) {
+        let owners = {
+            let core = self.core.borrow();
+            [Direction::Read, Direction::Write].map(|direction| core.io.owner(id, direction))
+        };
+        let [Some(read), Some(write)] = owners else { return };
+        self.forget(id, &[read, write]);
+    }
+
+    fn forget(&self, id: RegistrationId, owners: &[PartitionId]) {
+        let mut core = self.core.borrow_mut();
+        let io = core.io.deregister(id);
+        for owner in owners {
+            core.source_changed(*owner);
+        }
+        drop(core);
+        // May hold wakers, whose destructors are foreign code.
+        drop(io);
+    }
+}
+
+fn token(id: RegistrationId) -> usize {
+    usize::try_from(id.to_bits()).expect("registrations are counted for 64-bit systems")
 }

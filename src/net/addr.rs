@@ -1,0 +1,167 @@
+//! From names to addresses.
+
+use std::io;
+use std::net::{
+    IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs as Std,
+};
+
+/// What can be turned into socket addresses: addresses themselves, pairs of host and port, and
+/// strings such as `"localhost:80"`.
+///
+/// Literal addresses are read on the spot; names are looked up by the system's resolver on the pool
+/// of blocking threads. Implemented by this crate alone.
+pub trait ToSocketAddrs: Lookup {}
+
+/// What has to be done for the addresses. Public in name only, as its module is private.
+#[doc(hidden)]
+pub trait Lookup {
+    fn addrs(&self) -> Addrs;
+}
+
+/// Addresses, or who to look up.
+#[doc(hidden)]
+#[derive(Debug)]
+pub enum Addrs {
+    Known(Vec<SocketAddr>),
+    Name(String),
+    NameAndPort(String, u16),
+}
+
+/// Looks up the addresses of a host.
+///
+/// # Panics
+///
+/// Outside a runtime, if there is a name to look up.
+///
+/// # Errors
+///
+/// If the name is unknown or malformed, or the resolver cannot be reached.
+///
+/// # Cancel safety
+///
+/// Nothing is lost; a lookup that has begun goes on on its thread, for nobody.
+///
+/// # Examples
+///
+/// ```
+/// use evenloop::net::lookup_host;
+///
+/// # evenloop::block_on(async {
+/// let mut addrs = lookup_host("127.0.0.1:80").await?;
+/// assert_eq!(addrs.next(), Some("127.0.0.1:80".parse().unwrap()));
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
+pub async fn lookup_host(
+    host: impl ToSocketAddrs,
+) -> io::Result<impl Iterator<Item = SocketAddr> + Send + 'static> {
+    resolve(host).await.map(Vec::into_iter)
+}
+
+/// Returns all addresses of `addr`, in the resolver's order.
+pub(super) async fn resolve(addr: impl ToSocketAddrs) -> io::Result<Vec<SocketAddr>> {
+    let lookup = match addr.addrs() {
+        Addrs::Known(addrs) => return Ok(addrs),
+        Addrs::Name(name) => {
+            crate::spawn_blocking(move || name.to_socket_addrs().map(Vec::from_iter))
+        }
+        Addrs::NameAndPort(name, port) => {
+            crate::spawn_blocking(move || (&*name, port).to_socket_addrs().map(Vec::from_iter))
+        }
+    };
+    lookup.await.map_err(io::Error::other)?
+}
+
+/// The error of a name that has no address.
+pub(super) fn no_address() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "the name has no address")
+}
+
+fn known(literal: impl Into<SocketAddr>) -> Addrs {
+    Addrs::Known(vec![literal.into()])
+}
+
+macro_rules! literal {
+    ($($type:ty),*) => {$(
+        impl ToSocketAddrs for $type {}
+
+        impl Lookup for $type {
+            fn addrs(&self) -> Addrs {
+                known(*self)
+            }
+        }
+    )*};
+}
+
+literal!(SocketAddr, SocketAddrV4, SocketAddrV6, (IpAddr, u16), (Ipv4Addr, u16), (Ipv6Addr, u16));
+
+impl ToSocketAddrs for str {}
+
+impl Lookup for str {
+    fn addrs(&self) -> Addrs {
+        self.parse().map_or_else(|_| Addrs::Name(self.to_owned()), |addr| Addrs::Known(vec![addr]))
+    }
+}
+
+impl ToSocketAddrs for String {}
+
+impl Lookup for String {
+    fn addrs(&self) -> Addrs {
+        self.as_str().addrs()
+    }
+}
+
+impl ToSocketAddrs for (&str, u16) {}
+
+impl Lookup for (&str, u16) {
+    fn addrs(&self) -> Addrs {
+        let (host, port) = *self;
+        match host.parse::<IpAddr>() {
+            Ok(ip) => known((ip, port)),
+            Err(_) => Addrs::NameAndPort(host.to_owned(), port),
+        }
+    }
+}
+
+impl ToSocketAddrs for (String, u16) {}
+
+impl Lookup for (String, u16) {
+    fn addrs(&self) -> Addrs {
+        (self.0.as_str(), self.1).addrs()
+    }
+}
+
+impl ToSocketAddrs for [SocketAddr] {}
+
+impl Lookup for [SocketAddr] {
+    fn addrs(&self) -> Addrs {
+        Addrs::Known(self.to_vec())
+    }
+}
+
+impl<T: ToSocketAddrs + ?Sized> ToSocketAddrs for &T {}
+
+impl<T: Lookup + ?Sized> Lookup for &T {
+    fn addrs(&self) -> Addrs {
+        (**self).addrs()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Only what is no literal costs a thread.
+    #[test]
+    fn literals_need_no_lookup() {
+        let is_known = |addrs: Addrs| matches!(addrs, Addrs::Known(addrs) if addrs.len() == 1);
+        assert!(is_known("127.0.0.1:1".addrs()));
+        assert!(is_known("[::1]:1".to_owned().addrs()));
+        assert!(is_known(("::1", 1).addrs()));
+        assert!(is_known((Ipv4Addr::LOCALHOST, 1).addrs()));
+        assert!(matches!("localhost:1".addrs(), Addrs::Name(name) if name == "localhost:1"));
+        assert!(
+            matches!(("localhost", 1).addrs(), Addrs::NameAndPort(name, 1) if name == "localhost")
+        );
+    }
+}

@@ -1,0 +1,124 @@
+//! Listening for connections at a path.
+
+use std::fmt;
+use std::io;
+use std::os::unix::net::SocketAddr;
+use std::path::Path;
+use std::task::{Context, Poll};
+
+use mio::Interest;
+
+use crate::net::UnixStream;
+use crate::net::accept::{accept, passing_over};
+use crate::net::sockets::{IntoSource, socket_methods};
+use crate::runtime::registration::Watched;
+use crate::sched::Direction;
+
+/// A Unix socket that takes connections.
+///
+/// Dropping it closes the socket but leaves its path in the file system.
+///
+/// # Examples
+///
+/// ```
+/// use evenloop::net::{UnixListener, UnixStream};
+///
+/// # evenloop::block_on(async {
+/// let path = std::env::temp_dir().join(format!("evenloop-doc-{}", std::process::id()));
+/// let listener = UnixListener::bind(&path)?;
+/// let client = UnixStream::connect(&path).await?;
+/// let (server, _) = listener.accept().await?;
+/// std::fs::remove_file(&path)?;
+///
+/// client.write_all(b"hello").await?;
+/// drop(client);
+/// let mut text = String::new();
+/// server.read_to_string(&mut text).await?;
+/// assert_eq!(text, "hello");
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
+pub struct UnixListener {
+    pub(in crate::net) io: Watched<mio::net::UnixListener>,
+}
+
+impl UnixListener {
+    /// Listens at `path`, where nothing may be yet.
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    #[track_caller]
+    pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
+        Self::watch(mio::net::UnixListener::bind(path)?)
+    }
+
+    #[track_caller]
+    fn watch(listener: mio::net::UnixListener) -> io::Result<Self> {
+        let io = Watched::new(listener, Interest::READABLE, false, "net::UnixListener")?;
+        Ok(Self { io })
+    }
+
+    /// Accepts a connection.
+    ///
+    /// Several tasks may accept from one listener; each connection goes to one of them. If file
+    /// descriptors or memory have run out it waits as
+    /// [`TcpListener::accept`](crate::net::TcpListener::accept) does.
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime: the stream belongs to the loop of the thread that accepts it.
+    ///
+    /// # Errors
+    ///
+    /// What else the system says; the runtime having shut down.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, it has accepted nothing.
+    pub async fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
+        let (stream, peer) = accept(self.io.registration(), || self.io.accept()).await?;
+        Ok((UnixStream::watch(stream)?, peer))
+    }
+
+    /// Polls for a connection; of several tasks that poll, the last is woken.
+    ///
+    /// Unlike [`accept`](Self::accept) it does not wait when descriptors have run out.
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime: the stream belongs to the loop of the thread that accepts it.
+    ///
+    /// # Errors
+    ///
+    /// What the system says. After an error for lack of descriptors the caller should pause, since
+    /// the next poll would fail right away.
+    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(UnixStream, SocketAddr)>> {
+        let accept = || passing_over(|| self.io.accept());
+        self.io.registration().poll_io(Direction::Read, cx, accept).map(|accepted| {
+            let (stream, peer) = accepted?;
+            Ok((UnixStream::watch(stream)?, peer))
+        })
+    }
+
+    socket_methods!(std::os::unix::net::UnixListener);
+
+    /// Returns the address it listens at.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.io.local_addr()
+    }
+}
+
+impl fmt::Debug for UnixListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.io.fmt(f)
+    }
+}
