@@ -243,7 +243,8 @@ impl Runtime {
 impl Drop for Runtime {
     fn drop(&mut self) {
         if !self.down.replace(true) {
-            self.local.shut_down(None);
+            // Whom it named would have to be asked for: see `shutdown`.
+            let _ = self.local.shut_down(None);
         }
     }
 }

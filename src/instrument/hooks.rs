@@ -16,7 +16,7 @@ use super::{
 /// The instruments on one loop, in the order they were added. Lives on the loop's thread.
 pub(crate) struct Hooks {
     /// The events at least one instrument wants. Written by the loop's thread, read by any.
-    mask: Arc<AtomicU32>,
+    mask: AtomicU32,
     slots: RefCell<Vec<Slot>>,
     /// The place the next one takes in the order.
     next_place: Cell<u64>,
@@ -50,7 +50,7 @@ impl Hooks {
     /// Makes an empty list that reports panics to `counters`.
     pub(crate) fn new(counters: Arc<LoopCounters>) -> Self {
         Self {
-            mask: Arc::new(AtomicU32::new(0)),
+            mask: AtomicU32::new(0),
             slots: RefCell::default(),
             next_place: Cell::new(0),
             counters,
@@ -61,11 +61,6 @@ impl Hooks {
     #[inline]
     pub(crate) fn mask(&self) -> Events {
         Events::from_bits(self.mask.load(Ordering::Relaxed))
-    }
-
-    /// Returns the mask for other threads to read: the bits of an [`Events`].
-    pub(crate) fn shared_mask(&self) -> Arc<AtomicU32> {
-        Arc::clone(&self.mask)
     }
 
     hooks! {

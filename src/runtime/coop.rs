@@ -13,7 +13,7 @@ use crate::runtime::context;
 const OPERATIONS: u32 = 128;
 /// Operations between two looks at the clock.
 const LOOK_EVERY: u32 = 16;
-/// Off the loop, and in a poll that is exempt, nothing is counted.
+/// Off the loop nothing is counted.
 const UNLIMITED: u32 = u32::MAX;
 
 thread_local! {
@@ -105,19 +105,6 @@ pub(crate) fn end() {
     LEFT.set(UNLIMITED);
 }
 
-/// Runs `f` without counting, for the parts of a future that must be reached whatever the rest
-/// has used up.
-pub(crate) fn exempt<R>(f: impl FnOnce() -> R) -> R {
-    struct Restore(u32);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            LEFT.set(self.0);
-        }
-    }
-    let _restore = Restore(LEFT.replace(UNLIMITED));
-    f()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,8 +136,6 @@ mod tests {
         }
         assert!(poll_proceed(&mut cx).is_pending());
         assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
-        assert!(exempt(|| poll_proceed(&mut cx).is_ready()));
-        assert!(poll_proceed(&mut cx).is_pending(), "the exemption ended");
         end();
     }
 

@@ -20,7 +20,7 @@ const HARVEST_PERIOD: u64 = 100_000;
 /// A partition that runs dry looks again when the last harvest is older than this.
 const HARVEST_WHEN_DRY: u64 = HARVEST_PERIOD / 4;
 /// Handles after which a loop that does not read the clock thinks of harvesting.
-const HARVEST_HANDLES: u32 = 64;
+const HARVEST_HANDLES: u64 = 64;
 /// Readinesses, and timers, that one delivery turns into wakes; what is left waits for the next.
 pub(crate) const DELIVERY_MAX: usize = 256;
 
@@ -58,12 +58,13 @@ pub(crate) struct Core {
     clockless: bool,
     /// An instrument wants every handle timed.
     pub(crate) watched: bool,
-    /// Handles of this turn that the counters do not know yet.
-    unreported: u64,
-    harvested: u64,
-    since_harvest: u32,
     /// Handles run since the loop was made.
     pub(crate) handles: u64,
+    /// How many of them the counters of their partitions know of.
+    reported: u64,
+    /// When the last harvest was, and how many handles had run by the last look at the clock.
+    harvested: u64,
+    looked: u64,
     /// Where the future of `block_on` lives.
     pub(crate) main: PartitionId,
     /// Shutdown has begun: nothing new is taken in.
@@ -97,10 +98,10 @@ impl Core {
             stamp: now,
             clockless: false,
             watched: false,
-            unreported: 0,
-            harvested: now,
-            since_harvest: 0,
             handles: 0,
+            reported: 0,
+            harvested: now,
+            looked: 0,
             main: root,
             closed: false,
         }
@@ -174,8 +175,6 @@ impl Core {
     #[inline]
     pub(crate) fn ran(&mut self) {
         self.handles += 1;
-        self.unreported += 1;
-        self.since_harvest += 1;
         let cost = self.spend();
         if let Some(turn) = self.turn.take() {
             let next = self.sched.charge(turn, cost);
@@ -194,13 +193,7 @@ impl Core {
     #[inline]
     fn go_on(&mut self, next: Next) {
         match next {
-            Next::Continues(turn) => {
-                self.turn = Some(turn);
-                self.clockless = !self.is_contested();
-                if self.unreported >= u64::from(HARVEST_HANDLES) {
-                    self.report_handles();
-                }
-            }
+            Next::Continues(turn) => self.turn = Some(turn),
             Next::Ended(ended) => self.end_turn(ended),
         }
     }
@@ -259,7 +252,8 @@ impl Core {
     }
 
     fn report_handles(&mut self) {
-        let handles = std::mem::take(&mut self.unreported);
+        let handles = self.handles - self.reported;
+        self.reported = self.handles;
         if let Some(counters) = self.directory.counters(self.current) {
             counters.ran(handles);
         }
@@ -269,10 +263,10 @@ impl Core {
     #[inline]
     pub(crate) fn harvest_is_due(&mut self) -> bool {
         if self.clockless {
-            if self.since_harvest < HARVEST_HANDLES {
+            if self.handles - self.looked < HARVEST_HANDLES {
                 return false;
             }
-            self.since_harvest = 0;
+            self.looked = self.handles;
             return self.clock.ticks().saturating_sub(self.harvested) >= HARVEST_PERIOD;
         }
         self.stamp.saturating_sub(self.harvested) >= HARVEST_PERIOD
@@ -291,7 +285,12 @@ impl Core {
         let gap = now.saturating_sub(self.harvested);
         self.harvested = now;
         self.stamp = now;
-        self.since_harvest = 0;
+        self.looked = self.handles;
+        if self.turn.is_some() {
+            // A turn that nobody contests may go on for ever.
+            self.report_handles();
+            self.clockless = !self.is_contested();
+        }
         if let (Some(_), Some(counters)) = (&self.turn, self.directory.counters(self.current)) {
             counters.queued(self.queued_beside(), now);
         }

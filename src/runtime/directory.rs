@@ -22,7 +22,7 @@ pub(crate) enum Key {
 
 /// A key on loan, so that looking a name up allocates nothing.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum KeyRef<'a> {
+pub enum KeyRef<'a> {
     Name(&'a str),
     Number(u64),
 }

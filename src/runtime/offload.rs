@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use crate::runtime::blocking::{BlockingPool, Job};
+use crate::runtime::blocking::{BlockingPool, Cause, Job, Rejected};
 use crate::runtime::shared::Shared;
 use crate::runtime::tasks::REMOTE;
 use crate::task::{self, Runnable, TaskId};
@@ -49,8 +49,11 @@ impl Blocking {
 
     /// Queues a task, or refuses it if the pool does not take it.
     pub(crate) fn push(&self, task: Runnable<Shared>) {
-        if let Err(rejected) = self.pool.push(Closure(task)) {
-            task::refuse(rejected.job.0);
+        if let Err(Rejected { job: Closure(task), cause }) = self.pool.push(Closure(task)) {
+            if let Cause::NoThread(error) = cause {
+                eprintln!("evenloop: a blocking job was refused, no thread could start: {error}");
+            }
+            task::refuse(task);
         }
     }
 

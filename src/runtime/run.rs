@@ -90,7 +90,9 @@ impl Local {
         let done = match handle {
             // What the future throws is caught in the cell. This is about the awaiter's waker.
             Queued::Task(task) => {
-                self.shared.panic_hook.contain(|| drop(task.run()));
+                self.shared.panic_hook.contain(|| {
+                    task.run();
+                });
                 false
             }
             Queued::Main => main(),

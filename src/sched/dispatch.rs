@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::error::Error;
 use std::fmt;
+use std::num::NonZeroU64;
 
 use slab::Slab;
 
@@ -67,31 +68,56 @@ struct Lease {
 ///
 /// A turn is paid for exactly once: by [`Dispatcher::charge`], [`Dispatcher::delivered`] or
 /// [`Dispatcher::finish`], each of which takes it and gives it back if it goes on.
-#[derive(Debug)]
 #[must_use = "a turn has to be charged or finished before the next can be picked"]
 pub struct Turn {
-    partition: PartitionId,
-    express: bool,
-    fresh: bool,
+    /// The partition's id, and in the two bits that generations leave free how it came to its
+    /// turn. One word, since it is moved at every handle.
+    bits: NonZeroU64,
 }
 
+/// Set in a turn that came through the express lane.
+const EXPRESS: u64 = 1 << 63;
+/// Set in a turn that is the rest of one that was preempted.
+const RESUMED: u64 = 1 << 62;
+
 impl Turn {
+    #[inline]
+    fn new(partition: PartitionId, express: bool, fresh: bool) -> Self {
+        let express = if express { EXPRESS } else { 0 };
+        let resumed = if fresh { 0 } else { RESUMED };
+        let bits = NonZeroU64::new(partition.to_bits() | express | resumed);
+        Self { bits: bits.expect("the bits of an id are never zero") }
+    }
+
     /// Returns the partition whose turn it is.
     #[must_use]
+    #[inline]
     pub const fn partition(&self) -> PartitionId {
-        self.partition
+        PartitionId::from_bits(self.bits.get() & !(EXPRESS | RESUMED))
     }
 
     /// Returns whether the partition came through the express lane of its ring.
     #[must_use]
+    #[inline]
     pub const fn is_express(&self) -> bool {
-        self.express
+        self.bits.get() & EXPRESS != 0
     }
 
     /// Returns whether this is a new turn, not the rest of one that was preempted.
     #[must_use]
+    #[inline]
     pub const fn is_fresh(&self) -> bool {
-        self.fresh
+        self.bits.get() & RESUMED == 0
+    }
+}
+
+impl fmt::Debug for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Turn")
+            .field("partition", &self.partition())
+            .field("express", &self.is_express())
+            .field("fresh", &self.is_fresh())
+            .finish()
     }
 }
 
@@ -255,7 +281,7 @@ impl<H> Dispatcher<H> {
         let generation = self.nodes[picked.index].generation;
         let partition = PartitionId { index: picked.index, generation };
         self.lease = Some(Lease { partition, group, departed: false });
-        Some(Turn { partition, express: picked.express, fresh: picked.fresh })
+        Some(Turn::new(partition, picked.express, picked.fresh))
     }
 
     /// Returns what the turn does next. O(1).
@@ -264,12 +290,12 @@ impl<H> Dispatcher<H> {
     /// so neither a queue that never empties nor one that is empty cuts it off.
     #[inline]
     pub fn step(&mut self, turn: &Turn) -> Step<H> {
-        let Some(node) = self.nodes.get_mut(turn.partition) else { return Step::Dry };
+        let Some(node) = self.nodes.get_mut(turn.partition()) else { return Step::Dry };
         if node.wants_delivery() {
             return Step::Deliver;
         }
         node.set(DELIVERED, false);
-        match self.nodes.dequeue(turn.partition.index) {
+        match self.nodes.dequeue(turn.partition().index) {
             Some(handle) => {
                 self.queued -= 1;
                 Step::Run(handle)
@@ -290,7 +316,7 @@ impl<H> Dispatcher<H> {
     /// queue then asks for another. O(1).
     #[inline]
     pub fn delivered(&mut self, turn: Turn, more: bool) -> Next {
-        let Some(node) = self.nodes.get_mut(turn.partition) else { return self.settle(turn) };
+        let Some(node) = self.nodes.get_mut(turn.partition()) else { return self.settle(turn) };
         node.marker_to_tail();
         node.set(DUE, more);
         node.set(DELIVERED, true);
@@ -305,7 +331,7 @@ impl<H> Dispatcher<H> {
     #[inline]
     pub fn charge(&mut self, turn: Turn, cost: u64) -> Next {
         self.pay(&turn, cost);
-        let delivers_first = match self.nodes.get_mut(turn.partition) {
+        let delivers_first = match self.nodes.get_mut(turn.partition()) {
             Some(node) => node.len == 0 && node.wants_delivery(),
             None => false,
         };
@@ -330,8 +356,8 @@ impl<H> Dispatcher<H> {
     #[inline]
     fn pay(&mut self, turn: &Turn, cost: u64) {
         let lease = self.lease.expect("settled a turn that was not picked");
-        assert_eq!(lease.partition, turn.partition, "settled another turn than was picked");
-        let index = turn.partition.index;
+        assert_eq!(lease.partition, turn.partition(), "settled another turn than was picked");
+        let index = turn.partition().index;
         let present = !lease.departed;
         if lease.group == NONE {
             if present {
@@ -364,7 +390,7 @@ impl<H> Dispatcher<H> {
     #[inline]
     fn settle(&mut self, turn: Turn) -> Next {
         let lease = self.lease.expect("settled a turn that was not picked");
-        let index = turn.partition.index;
+        let index = turn.partition().index;
         let present = !lease.departed;
         let busy = present && self.nodes[index].is_busy();
         let outcome = if lease.group == NONE {

@@ -10,7 +10,7 @@ pub(super) const NONE: u32 = u32::MAX;
 /// The name of a partition in its dispatcher; never given twice.
 ///
 /// It is a slot and the generation of what lies in it, so a name outlives its partition without
-/// meaning another one. Generations come round after 2³² uses of one slot.
+/// meaning another one. Generations come round after 2³⁰ uses of one slot.
 ///
 /// The upper bits of the generation are kept free in spirit: a dispatcher per core is to put the
 /// number of its core there, so treat the bits as opaque.
@@ -245,6 +245,9 @@ pub(super) fn allotment(quantum: u64, weight: Weight) -> u64 {
 }
 
 /// Returns the generation after `generation`; never zero, so that the bits of an id are not.
+/// Generations have 30 bits; a turn keeps the other two for itself.
+const GENERATIONS: u32 = u32::MAX >> 2;
+
 pub(super) fn next_generation(generation: u32) -> u32 {
-    generation.wrapping_add(1).max(1)
+    (generation.wrapping_add(1) & GENERATIONS).max(1)
 }
