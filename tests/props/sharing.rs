@@ -84,7 +84,6 @@ pub(crate) fn p3(plan: &Plan) -> Result<(), TestCaseError> {
     for i in world.hogs() {
         for j in world.hogs().filter(|j| j.0 != i.0) {
             let (gain, bound) = (worst_gain(&world.trace, i, j), gain_bound(i.1, j.1));
-            tight("p3", gain, bound);
             prop_assert!(gain < bound, "{gain} of {bound}");
         }
     }
@@ -97,7 +96,6 @@ pub(crate) fn p9(plan: &Plan) -> Result<(), TestCaseError> {
     for j in world.hogs() {
         for i in world.lives.iter().enumerate().filter(|i| i.0 != j.0) {
             let (gain, bound) = (worst_gain(&world.trace, i, j), gain_bound(i.1, j.1));
-            tight("p9", gain, bound);
             prop_assert!(gain < bound, "{gain} of {bound}");
         }
     }
@@ -296,7 +294,6 @@ pub(crate) fn p13(heirs: &[Heir], rival: u64) -> Result<(), TestCaseError> {
             }
         };
         lowest = lowest.min(balance);
-        tight("p13", balance - lowest, bound);
         prop_assert!(balance - lowest < bound, "{} of {}", balance - lowest, bound);
         if let Next::Continues(same) = dispatcher.charge(turn, cost) {
             held = Some(same);
@@ -308,16 +305,4 @@ fn make_heir<H>(dispatcher: &mut Dispatcher<H>, maker: PartitionId, heir: Heir) 
     let group: Option<GroupId> = heir.in_group.then(|| dispatcher.create_group(Weight::ONE));
     let creator = Creator { partition: maker, spent: 0 };
     dispatcher.create(Weight::ONE, group, Some(creator)).expect("the group is there")
-}
-
-static TIGHTEST: std::sync::Mutex<std::collections::BTreeMap<&str, u128>> =
-    std::sync::Mutex::new(std::collections::BTreeMap::new());
-pub(crate) fn tight(name: &'static str, is: i128, bound: i128) {
-    let ratio = (is.max(0) as u128) * 1000 / (bound.max(1) as u128);
-    let mut map = TIGHTEST.lock().unwrap();
-    let old = map.entry(name).or_default();
-    if ratio > *old {
-        *old = ratio;
-        println!("TIGHT {name} {ratio}");
-    }
 }
