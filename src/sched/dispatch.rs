@@ -438,3 +438,6 @@ impl<H> Dispatcher<H> {
         self.runnable == 1
     }
 }
+
+#[cfg(test)]
+mod tests;
