@@ -61,3 +61,19 @@ async fn settle() {
         evenloop::time::sleep(Duration::from_millis(1)).await;
     }
 }
+
+/// Runs `test` in a process of its own, which runs the test called `name` and nothing else.
+fn in_child(name: &str, test: impl FnOnce()) {
+    const CHILD: &str = "EVENLOOP_TEST_CHILD";
+    if std::env::var_os(CHILD).is_some_and(|child| child == name) {
+        return bounded(test);
+    }
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        .env(CHILD, name)
+        .output()
+        .unwrap();
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && out.contains("1 passed"), "{out}{err}");
+}

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::process::Command;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use evenloop::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use evenloop::{spawn, spawn_in, time};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use crate::{run, settle};
+use crate::{in_child, run, settle};
 
 /// Several tasks, in several partitions, accept from one listener: each connection goes to one of
 /// them, and none is left.
@@ -132,26 +131,14 @@ fn unix_backlog_is_waited_for() {
     });
 }
 
-const CHILD: &str = "EVENLOOP_OUT_OF_DESCRIPTORS";
-
 /// Without descriptors, accepting waits and does not spin, those who are served go on being served,
 /// and it resumes by itself. In a process of its own, as the limit is everybody's.
 #[test]
 fn out_of_descriptors() {
-    if std::env::var_os(CHILD).is_some() {
-        run(out_of_descriptors_in_child());
-        return;
-    }
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "accepting::out_of_descriptors", "--nocapture"])
-        .env(CHILD, "1")
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"));
+    in_child("accepting::out_of_descriptors", || run(without_descriptors()));
 }
 
-async fn out_of_descriptors_in_child() -> io::Result<()> {
+async fn without_descriptors() -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let addr = listener.local_addr()?;
     let server = spawn_in("server", async move {
