@@ -343,13 +343,32 @@ fn an_interval_stays_on_the_beat() {
 fn panics_say_what_to_do() {
     let text = panic_of(|| block_on(async { interval(Duration::ZERO) }));
     assert!(text.contains("give it a period"), "{text}");
-    for text in [
-        panic_of(|| sleep(ms(1))),
-        panic_of(|| timeout(ms(1), async {})),
-        panic_of(|| interval(ms(1))),
-    ] {
-        assert!(text.contains("evenloop::time::") && text.contains("block_on"), "{text}");
-    }
+    let astray = sleep(HOUR);
+    let text = panic_of(|| futures::executor::block_on(astray));
+    assert!(text.contains("evenloop::time::sleep needs a running evenloop"), "{text}");
+    let text = panic_of(|| futures::executor::block_on(timeout(HOUR, pending::<()>())));
+    assert!(text.contains("evenloop::time::timeout needs a running evenloop"), "{text}");
+}
+
+/// What is made before the loop runs belongs to the loop that polls it.
+#[test]
+fn timers_are_made_anywhere() {
+    bounded(|| {
+        let started = Instant::now();
+        block_on(sleep(ms(2)));
+        assert!(started.elapsed() >= ms(2));
+        assert!(block_on(timeout(ms(1), pending::<()>())).is_err());
+        let mut ticks = interval(ms(1));
+        ticks.reset();
+        block_on(ticks.tick());
+        // Bound by its first poll, it can be awaited elsewhere, as long as its loop runs.
+        let mut nap = sleep(ms(20));
+        block_on(async {
+            let _ = poll_once(&mut nap).await;
+            let other = evenloop::spawn_blocking(move || futures::executor::block_on(nap));
+            other.await.unwrap();
+        });
+    });
 }
 
 /// A sleep made on the loop is awaited on a thread that knows no loop, and moves back.

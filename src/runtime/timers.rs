@@ -34,7 +34,8 @@ impl Alarm {
 /// It belongs to the partition of the task that last polled it to `Pending`; polled off the loop,
 /// to ROOT. Polled on another loop, it moves there.
 pub(crate) struct Timer {
-    shared: Arc<Shared>,
+    /// The loop it was made on, or else the one it was first polled on.
+    shared: Option<Arc<Shared>>,
     deadline: Instant,
     state: State,
 }
@@ -57,7 +58,9 @@ enum State {
 }
 
 impl Timer {
-    pub(crate) fn new(shared: Arc<Shared>, deadline: Instant) -> Self {
+    /// Makes a timer of this thread's loop; if there is none, of the one that polls it first.
+    pub(crate) fn new(deadline: Instant) -> Self {
+        let shared = context::get().map(|local| Arc::clone(&local.shared));
         Self { shared, deadline, state: State::Idle }
     }
 
@@ -69,37 +72,40 @@ impl Timer {
     ///
     /// # Panics
     ///
-    /// If the deadline is to come, the loop is gone and this thread runs no other.
+    /// If the deadline is to come, this thread runs no loop, and the timer has none or that one is
+    /// gone. The message names `what` was called.
     #[track_caller]
-    pub(crate) fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_elapsed(&mut self, cx: &mut Context<'_>, what: &str) -> Poll<()> {
         match context::get() {
             Some(local) => self.poll_on_loop(&local, cx),
-            None => self.poll_elsewhere(cx),
+            None => self.poll_elsewhere(cx, what),
         }
     }
 
     /// Moves the deadline. Whoever waits is woken at the new one.
     pub(crate) fn reset(&mut self, deadline: Instant) {
         self.deadline = deadline;
-        let at = self.timestamp();
+        let Some(shared) = &self.shared else { return };
+        let at = timestamp(shared, deadline);
         match &self.state {
             State::Idle => {}
             State::Local(id) => {
                 let id = *id;
-                let on_loop = context::with_loop(&self.shared, |local| local.reset_timer(id, at));
+                let on_loop = context::with_loop(shared, |local| local.reset_timer(id, at));
                 if on_loop.is_none() {
-                    self.shared.call(move |local| local.reset_timer(id, at));
+                    shared.call(move |local| local.reset_timer(id, at));
                 }
             }
             State::Remote(relay) => {
                 let relay = Arc::clone(relay);
-                self.shared.call(move |local| local.reset_relay(&relay, at));
+                shared.call(move |local| local.reset_relay(&relay, at));
             }
         }
     }
 
     fn poll_on_loop(&mut self, local: &Local, cx: &mut Context<'_>) -> Poll<()> {
-        let at_home = Arc::ptr_eq(&local.shared, &self.shared);
+        let home = self.shared.as_ref();
+        let at_home = home.is_some_and(|home| Arc::ptr_eq(home, &local.shared));
         if let State::Local(id) = self.state {
             // A timer that has not fired needs no look at the clock.
             if at_home && local.watch_timer(id, cx.waker()) {
@@ -111,14 +117,15 @@ impl Timer {
         }
         self.disarm();
         if !at_home {
-            self.shared = Arc::clone(&local.shared);
+            self.shared = Some(Arc::clone(&local.shared));
         }
-        self.state = State::Local(local.arm_timer(self.timestamp(), cx.waker().clone()));
+        let at = timestamp(&local.shared, self.deadline);
+        self.state = State::Local(local.arm_timer(at, cx.waker().clone()));
         Poll::Pending
     }
 
     #[track_caller]
-    fn poll_elsewhere(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_elsewhere(&mut self, cx: &mut Context<'_>, what: &str) -> Poll<()> {
         if self.is_over() {
             return Poll::Ready(());
         }
@@ -128,10 +135,14 @@ impl Timer {
             }
         }
         self.disarm();
+        let shared = match &self.shared {
+            Some(shared) => Arc::clone(shared),
+            None => context::expect(what).shared.clone(),
+        };
         let relay = Relay::new(cx.waker().clone());
         self.state = State::Remote(Arc::clone(&relay));
-        let at = self.timestamp();
-        let sent = self.shared.call(move |local| local.arm_relay(&relay, at));
+        let at = timestamp(&shared, self.deadline);
+        let sent = shared.call(move |local| local.arm_relay(&relay, at));
         assert!(
             sent,
             "a timer was polled after the runtime it was made on had shut down: await it before \
@@ -154,17 +165,11 @@ impl Timer {
             State::Local(id) => Some(id),
             State::Remote(relay) => relay.give_up(),
         };
-        let Some(id) = id else { return };
-        if context::with_loop(&self.shared, |local| local.cancel_timer(id)).is_none() {
+        let (Some(id), Some(shared)) = (id, &self.shared) else { return };
+        if context::with_loop(shared, |local| local.cancel_timer(id)).is_none() {
             // A loop that is gone has no timers.
-            let _ = self.shared.send(Message::CancelTimer(id));
+            let _ = shared.send(Message::CancelTimer(id));
         }
-    }
-
-    /// The deadline as the loop counts time; what lies beyond 584 years is never.
-    fn timestamp(&self) -> Timestamp {
-        let since_epoch = self.deadline.saturating_duration_since(self.shared.epoch);
-        Timestamp::from_nanos(clock::nanos(since_epoch))
     }
 }
 
@@ -178,6 +183,12 @@ impl fmt::Debug for Timer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Timer").field("deadline", &self.deadline).finish_non_exhaustive()
     }
+}
+
+/// Tells a deadline as the loop counts time; what lies beyond 584 years is never.
+fn timestamp(shared: &Shared, deadline: Instant) -> Timestamp {
+    let since_epoch = deadline.saturating_duration_since(shared.epoch);
+    Timestamp::from_nanos(clock::nanos(since_epoch))
 }
 
 impl Local {

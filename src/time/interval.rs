@@ -13,7 +13,7 @@ const MISSED_AFTER: Duration = Duration::from_millis(5);
 ///
 /// # Panics
 ///
-/// If `period` is zero, and outside a runtime.
+/// If `period` is zero.
 ///
 /// # Examples
 ///
@@ -29,17 +29,17 @@ const MISSED_AFTER: Duration = Duration::from_millis(5);
 /// ```
 #[track_caller]
 pub fn interval(period: Duration) -> Interval {
-    Interval::new(Instant::now(), period, "evenloop::time::interval")
+    Interval::new(Instant::now(), period)
 }
 
 /// Ticks at `start`, and then every `period`.
 ///
 /// # Panics
 ///
-/// If `period` is zero, and outside a runtime.
+/// If `period` is zero.
 #[track_caller]
 pub fn interval_at(start: Instant, period: Duration) -> Interval {
-    Interval::new(start, period, "evenloop::time::interval_at")
+    Interval::new(start, period)
 }
 
 /// Moments a period apart; made by [`interval`] and [`interval_at`].
@@ -52,16 +52,20 @@ pub struct Interval {
 
 impl Interval {
     #[track_caller]
-    fn new(start: Instant, period: Duration, what: &str) -> Self {
+    fn new(start: Instant, period: Duration) -> Self {
         assert!(
             !period.is_zero(),
             "an interval of no time would tick for ever at once; give it a period"
         );
-        let next = Sleep::new(start, what);
+        let next = Sleep::new(start);
         Self { next, period, missed: MissedTickBehavior::default() }
     }
 
     /// Waits for the next tick, and returns the moment it was meant for.
+    ///
+    /// # Panics
+    ///
+    /// Like [`Sleep`], when it has to wait on a thread that runs no evenloop.
     ///
     /// # Cancel safety
     ///

@@ -6,16 +6,12 @@ use std::task::{Context, Poll, ready};
 
 use super::{Duration, Instant, after};
 use crate::runtime::coop;
-use crate::runtime::{context, timers::Timer};
+use crate::runtime::timers::Timer;
 
 /// Waits until `duration` has passed.
 ///
 /// Never ready early. A duration of zero is ready at the first poll; one too long for the clock to
 /// tell waits for decades.
-///
-/// # Panics
-///
-/// Outside a runtime.
 ///
 /// # Cancel safety
 ///
@@ -32,23 +28,17 @@ use crate::runtime::{context, timers::Timer};
 ///     assert!(started.elapsed() >= Duration::from_millis(3));
 /// });
 /// ```
-#[track_caller]
 pub fn sleep(duration: Duration) -> Sleep {
-    Sleep::new(after(duration), "evenloop::time::sleep")
+    Sleep::new(after(duration))
 }
 
 /// Waits until `deadline` has come; at once if it has passed.
 ///
-/// # Panics
-///
-/// Outside a runtime.
-///
 /// # Cancel safety
 ///
 /// Nothing is lost when it is dropped.
-#[track_caller]
 pub fn sleep_until(deadline: Instant) -> Sleep {
-    Sleep::new(deadline, "evenloop::time::sleep_until")
+    Sleep::new(deadline)
 }
 
 /// The future of [`sleep`] and [`sleep_until`]: ready when its deadline has come, and from then on.
@@ -57,8 +47,8 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 ///
 /// # Panics
 ///
-/// When polled after its runtime has shut down, before its deadline, on a thread that runs no
-/// other.
+/// When polled before its deadline on a thread that runs no evenloop, if it was not made on one or
+/// that one has shut down.
 ///
 /// # Examples
 ///
@@ -79,10 +69,8 @@ pub struct Sleep {
 }
 
 impl Sleep {
-    #[track_caller]
-    pub(super) fn new(deadline: Instant, what: &str) -> Self {
-        let shared = context::expect(what).shared.clone();
-        Self { timer: Timer::new(shared, deadline) }
+    pub(super) fn new(deadline: Instant) -> Self {
+        Self { timer: Timer::new(deadline) }
     }
 
     /// Returns when it will be ready.
@@ -106,7 +94,7 @@ impl Sleep {
     /// Polls without regard to the task's budget of operations.
     #[track_caller]
     pub(super) fn poll_exempt(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.timer.poll_elapsed(cx)
+        self.timer.poll_elapsed(cx, "evenloop::time::timeout")
     }
 }
 
@@ -116,7 +104,7 @@ impl Future for Sleep {
     #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let progress = ready!(coop::poll_proceed(cx));
-        ready!(self.timer.poll_elapsed(cx));
+        ready!(self.timer.poll_elapsed(cx, "evenloop::time::sleep"));
         progress.made();
         Poll::Ready(())
     }

@@ -17,10 +17,6 @@ use super::{Duration, Instant, Sleep, after};
 /// duration of zero. A future that is always busy is cut off all the same when it lets go of the
 /// thread; one that never does cannot be.
 ///
-/// # Panics
-///
-/// Outside a runtime.
-///
 /// # Cancel safety
 ///
 /// As that of `future`, which is dropped with the timeout. To keep it beyond, pass `&mut future`.
@@ -36,29 +32,25 @@ use super::{Duration, Instant, Sleep, after};
 ///     assert_eq!(timeout(Duration::ZERO, async { 7 }).await, Ok(7));
 /// });
 /// ```
-#[track_caller]
 pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoFuture> {
-    let limit = Sleep::new(after(duration), "evenloop::time::timeout");
-    Timeout { value: future.into_future(), limit }
+    Timeout { value: future.into_future(), limit: Sleep::new(after(duration)) }
 }
 
 /// Gives `future` until `deadline`; see [`timeout`].
 ///
-/// # Panics
-///
-/// Outside a runtime.
-///
 /// # Cancel safety
 ///
 /// As that of `future`, which is dropped with the timeout.
-#[track_caller]
 pub fn timeout_at<F: IntoFuture>(deadline: Instant, future: F) -> Timeout<F::IntoFuture> {
-    let limit = Sleep::new(deadline, "evenloop::time::timeout_at");
-    Timeout { value: future.into_future(), limit }
+    Timeout { value: future.into_future(), limit: Sleep::new(deadline) }
 }
 
 pin_project! {
     /// The future of [`timeout`] and [`timeout_at`].
+    ///
+    /// # Panics
+    ///
+    /// Like [`Sleep`], when it has to wait on a thread that runs no evenloop.
     #[derive(Debug)]
     #[must_use = "a future does nothing unless it is awaited"]
     pub struct Timeout<F> {
