@@ -60,6 +60,8 @@ pub(crate) struct Core {
     pub(crate) watched: bool,
     /// Handles of this turn that the counters do not know yet.
     unreported: u64,
+    /// Somebody was roused after the running turn was last settled, as by a harvest.
+    overtaken: bool,
     harvested: u64,
     since_harvest: u32,
     /// Handles run since the loop was made.
@@ -98,6 +100,7 @@ impl Core {
             clockless: false,
             watched: false,
             unreported: 0,
+            overtaken: false,
             harvested: now,
             since_harvest: 0,
             handles: 0,
@@ -123,6 +126,7 @@ impl Core {
     }
 
     fn roused(&mut self, partition: PartitionId) {
+        self.overtaken = true;
         self.start_timing();
         if let Some(counters) = self.directory.counters(partition) {
             counters.enter(State::Starved, self.stamp);
@@ -143,6 +147,12 @@ impl Core {
     pub(crate) fn next(&mut self) -> Action {
         loop {
             let turn = match self.turn.take() {
+                // What was roused at this boundary, after the handle was charged, must not wait for
+                // yet another handle of a turn it may preempt.
+                Some(turn) if self.overtaken && self.sched.queue_len(self.current) > 0 => {
+                    self.settle(turn, 0);
+                    continue;
+                }
                 Some(turn) => turn,
                 None => match self.sched.pick() {
                     Some(turn) => self.begin_turn(turn),
@@ -178,9 +188,15 @@ impl Core {
         self.since_harvest += 1;
         let cost = self.spend();
         if let Some(turn) = self.turn.take() {
-            let next = self.sched.charge(turn, cost);
-            self.go_on(next);
+            self.settle(turn, cost);
         }
+    }
+
+    #[inline]
+    fn settle(&mut self, turn: Turn, cost: u64) {
+        self.overtaken = false;
+        let next = self.sched.charge(turn, cost);
+        self.go_on(next);
     }
 
     /// Puts the marker back behind what a delivery woke; `more` waits for the next one.
