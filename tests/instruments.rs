@@ -144,7 +144,9 @@ fn instruments_come_and_go_from_any_thread() {
     let handle = runtime.handle();
     let (ticked, ticks) = mpsc::channel();
     let other = thread::spawn(move || {
-        let id = handle.add_instrument(OnTick(move || drop(ticked.send(()))));
+        let id = handle.add_instrument(OnTick(move || {
+            let _ = ticked.send(());
+        }));
         ticks.recv_timeout(PATIENCE).expect("it hears of a tick");
         handle.remove_instrument(id);
         // Dropped, so that the channel ends.

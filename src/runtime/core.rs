@@ -58,6 +58,8 @@ pub(crate) struct Core {
     clockless: bool,
     /// An instrument wants every handle timed.
     pub(crate) watched: bool,
+    /// Somebody was roused after the running turn was last settled, as by a harvest.
+    overtaken: bool,
     /// Handles run since the loop was made.
     pub(crate) handles: u64,
     /// How many of them the counters of their partitions know of.
@@ -98,6 +100,7 @@ impl Core {
             stamp: now,
             clockless: false,
             watched: false,
+            overtaken: false,
             handles: 0,
             reported: 0,
             harvested: now,
@@ -124,6 +127,7 @@ impl Core {
     }
 
     fn roused(&mut self, partition: PartitionId) {
+        self.overtaken = true;
         self.start_timing();
         if let Some(counters) = self.directory.counters(partition) {
             counters.enter(State::Starved, self.stamp);
@@ -144,6 +148,12 @@ impl Core {
     pub(crate) fn next(&mut self) -> Action {
         loop {
             let turn = match self.turn.take() {
+                // What was roused at this boundary, after the handle was charged, must not wait for
+                // yet another handle of a turn it may preempt.
+                Some(turn) if self.overtaken && self.sched.queue_len(self.current) > 0 => {
+                    self.settle(turn, 0);
+                    continue;
+                }
                 Some(turn) => turn,
                 None => match self.sched.pick() {
                     Some(turn) => self.begin_turn(turn),
@@ -177,9 +187,15 @@ impl Core {
         self.handles += 1;
         let cost = self.spend();
         if let Some(turn) = self.turn.take() {
-            let next = self.sched.charge(turn, cost);
-            self.go_on(next);
+            self.settle(turn, cost);
         }
+    }
+
+    #[inline]
+    fn settle(&mut self, turn: Turn, cost: u64) {
+        self.overtaken = false;
+        let next = self.sched.charge(turn, cost);
+        self.go_on(next);
     }
 
     /// Puts the marker back behind what a delivery woke; `more` waits for the next one.

@@ -1,0 +1,162 @@
+//! A health check that answers in time, while bulk requests saturate the loop it shares.
+//!
+//! ```text
+//!   thread "load"                             thread "server": one event loop
+//!
+//!   256 connections, closed loop     ┌──────► /work    burns 1 ms of CPU   partition "bulk"
+//!   ask, wait, ask again ────────────┘
+//!   probe, open loop: 100 a second, ────────► /health  answers at once     partition "health"
+//!   timed from when each was due
+//!
+//!   in arrival order:  bulk bulk bulk bulk … 256 of them … bulk health     waits for them all
+//!   in partitions:     bulk health bulk bulk …                             waits for one
+//! ```
+//!
+//! The same service and load run on evenloop with the two partitions, on evenloop without, and
+//! on tokio's `current_thread` runtime, one after the other. Expect the same bulk rate from all,
+//! and a health p99 near one bulk request (milliseconds) with partitions, near all 256 of them
+//! (a quarter of a second) without. `--help` lists the flags.
+
+mod client;
+mod flags;
+mod load;
+mod report;
+mod server_evenloop;
+mod server_tokio;
+mod service;
+mod stats;
+
+use std::error::Error;
+use std::io;
+use std::process::ExitCode;
+use std::sync::mpsc;
+use std::thread;
+
+use futures::channel::oneshot;
+
+use crate::flags::Flags;
+use crate::service::{Doors, Session};
+use crate::stats::Outcome;
+
+/// The servers that are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Server {
+    Evenloop,
+    EvenloopPlain,
+    Tokio,
+}
+
+impl Server {
+    pub(crate) const ALL: [Self; 3] = [Self::Evenloop, Self::EvenloopPlain, Self::Tokio];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Evenloop => "evenloop",
+            Self::EvenloopPlain => "evenloop_plain",
+            Self::Tokio => "tokio",
+        }
+    }
+
+    fn run(self, session: Session) -> io::Result<()> {
+        match self {
+            Self::Evenloop => server_evenloop::run(session, true),
+            Self::EvenloopPlain => server_evenloop::run(session, false),
+            Self::Tokio => server_tokio::run(session),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let flags = match flags::parse() {
+        Ok(flags) => flags,
+        Err(error) => {
+            eprintln!("healthcheck: {error}; --help lists the flags");
+            return ExitCode::from(2);
+        }
+    };
+    if flags.help {
+        println!("{}", flags::HELP);
+        return ExitCode::SUCCESS;
+    }
+    allow_many_files();
+    let done = if flags.serve { serve(&flags) } else { compare(&flags) };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("healthcheck: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Loads one server after the other and prints what came of it.
+fn compare(flags: &Flags) -> Result<(), Box<dyn Error>> {
+    let mut rows = Vec::new();
+    for server in Server::ALL {
+        if flags.only.is_none_or(|only| only == server) {
+            report::live_head(server.name());
+            rows.push((server.name(), measure(server, flags)?));
+        }
+    }
+    report::table(&rows);
+    if flags.json {
+        report::json(&rows);
+    }
+    Ok(())
+}
+
+/// Runs `server` on a fresh thread, loads it from another, and ends both.
+fn measure(server: Server, flags: &Flags) -> Result<Outcome, Box<dyn Error>> {
+    let (stop, stopped) = oneshot::channel();
+    let (ready, doors) = mpsc::channel();
+    let session = Session { listen: Doors::at(flags.port), work: flags.work, ready, stop: stopped };
+    let serving =
+        thread::Builder::new().name("server".to_owned()).spawn(move || server.run(session))?;
+
+    let outcome = match doors.recv() {
+        Ok(doors) => Some(load(doors, flags)?),
+        // The server ended before it listened; below it says why.
+        Err(mpsc::RecvError) => None,
+    };
+    drop(stop);
+    serving.join().map_err(|_| "the server panicked")??;
+    outcome.ok_or_else(|| "the server ended early".into())
+}
+
+fn load(doors: Doors, flags: &Flags) -> Result<Outcome, Box<dyn Error>> {
+    let plan = flags.plan.clone();
+    let (watch, samples) = mpsc::channel();
+    let loading = thread::Builder::new()
+        .name("load".to_owned())
+        .spawn(move || load::run(&plan, doors, watch))?;
+    for sample in samples {
+        report::live(&sample);
+    }
+    Ok(loading.join().map_err(|_| "the load generator panicked")??)
+}
+
+/// Serves on this thread until the process is killed.
+fn serve(flags: &Flags) -> Result<(), Box<dyn Error>> {
+    let server = flags.only.unwrap_or(Server::Evenloop);
+    let (_never, stop) = oneshot::channel();
+    let (ready, doors) = mpsc::channel::<Doors>();
+    thread::spawn(move || {
+        if let Ok(Doors { bulk, health }) = doors.recv() {
+            println!("{} serves bulk on http://{bulk}/work", server.name());
+            println!("{} serves health on http://{health}/health", server.name());
+        }
+    });
+    let session = Session { listen: Doors::at(flags.port), work: flags.work, ready, stop };
+    Ok(server.run(session)?)
+}
+
+/// Lifts the soft limit of open files to the hard one: each connection has both its ends here.
+fn allow_many_files() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+        // Where the system refuses, large runs report the connections that failed.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    }
+}
