@@ -82,6 +82,8 @@ fn p7_debt_never_idles_the_thread() {
 #[test]
 fn p8_a_decision_takes_a_bounded_number_of_steps() {
     check(200, plan(1), |plan| latency::p8(&plan));
+    check(50, sharing::hierarchy(), |plan| latency::p8(&plan));
+    check(20, (plan(0), 1..5_000usize), |(plan, crowd)| latency::p8_crowd(&plan, crowd));
 }
 
 #[test]

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use evenloop::Budget;
-use evenloop::sched::{Dispatcher, GroupId, Next, PartitionId, Settings, Step, Turn, Wake, Weight};
+use evenloop::sched::{
+    Dispatcher, Ended, GroupId, Next, PartitionId, Settings, Step, Turn, Wake, Weight,
+};
 use proptest::prelude::*;
 
 /// What one actor does with its partition.
@@ -182,6 +184,8 @@ pub(crate) struct World {
     turn: Option<Turn>,
     /// The most the express turn that is out may cost in all.
     express_left: Option<u64>,
+    /// Whose bucket turn was preempted: no other comes first, but for the lane.
+    resumes: Option<usize>,
     random: u64,
 }
 
@@ -205,6 +209,7 @@ impl World {
             lane: VecDeque::new(),
             turn: None,
             express_left: None,
+            resumes: None,
             random: plan.seed,
         };
         for actor in &plan.actors {
@@ -283,7 +288,10 @@ impl World {
         self.turn_steps = self.turn_steps.max(picked + self.dispatcher.steps() - before);
         match next {
             Next::Continues(turn) => self.turn = Some(turn),
-            Next::Ended(_) => self.ended(who),
+            Next::Ended(ended) => {
+                self.resumes = (ended == Ended::Preempted).then_some(who).or(self.resumes);
+                self.ended(who);
+            }
         }
         Ok(())
     }
@@ -299,6 +307,11 @@ impl World {
             self.express_left = Some(self.lane_share(who));
         } else if !turn.is_express() {
             self.express_left = None;
+            let resumed = self.resumes.take();
+            if flat {
+                prop_assert_eq!(turn.is_fresh(), resumed.is_none());
+                prop_assert!(resumed.is_none_or(|it| it == who), "a preempted turn is next");
+            }
         }
         Ok(())
     }
