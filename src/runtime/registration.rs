@@ -470,3 +470,6 @@ impl Local {
 fn token(id: RegistrationId) -> usize {
     usize::try_from(id.to_bits()).expect("registrations are counted for 64-bit systems")
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests;
