@@ -122,6 +122,11 @@ impl ScheduledIo {
         self.half(direction).ready()
     }
 
+    /// Whether an event said that the peer wrote its last byte.
+    pub(crate) fn is_read_closed(&self) -> bool {
+        self.read.state.load(Ordering::SeqCst) & CLOSED != 0
+    }
+
     /// Says that the operation found nothing to do, unless there was an event since `seen`.
     pub(crate) fn clear(&self, direction: Direction, seen: Seen) {
         self.half(direction).clear(seen, READY | CLOSED);

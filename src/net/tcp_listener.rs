@@ -11,6 +11,7 @@ use crate::net::TcpStream;
 use crate::net::accept::{accept, passing_over};
 use crate::net::addr::{ToSocketAddrs, no_address, resolve};
 use crate::net::sockets::{IntoSource, socket_methods};
+use crate::runtime::Partition;
 use crate::runtime::registration::Watched;
 use crate::sched::Direction;
 
@@ -103,6 +104,54 @@ impl TcpListener {
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let (stream, peer) = accept(self.io.registration(), || self.io.accept()).await?;
         Ok((TcpStream::watch(stream)?, peer))
+    }
+
+    /// Accepts a connection for the partition that `choose` names by the peer's address.
+    ///
+    /// The stream is that partition's from the start: not even its first event is delivered in
+    /// another one's turns. What serves it is for the caller to spawn there.
+    ///
+    /// # Panics
+    ///
+    /// As [`accept`](Self::accept); and if the partition is of another runtime.
+    ///
+    /// # Errors
+    ///
+    /// As [`accept`](Self::accept).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, it has accepted nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use evenloop::Partition;
+    /// # use evenloop::net::{TcpListener, TcpStream};
+    ///
+    /// # evenloop::block_on(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// # let client = TcpStream::connect(listener.local_addr()?).await?;
+    /// let (stream, partition) = listener
+    ///     .accept_in(|peer| match peer.ip().is_loopback() {
+    ///         true => Partition::named("probes"),
+    ///         false => Partition::named("clients"),
+    ///     })
+    ///     .await?;
+    /// partition.spawn(async move { stream.write_all(b"alive").await });
+    /// # let mut answer = String::new();
+    /// # client.read_to_string(&mut answer).await?;
+    /// # assert_eq!(answer, "alive");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn accept_in(
+        &self,
+        choose: impl FnOnce(SocketAddr) -> Partition,
+    ) -> io::Result<(TcpStream, Partition)> {
+        let (stream, peer) = accept(self.io.registration(), || self.io.accept()).await?;
+        let partition = choose(peer);
+        Ok((TcpStream::watch_in(stream, &partition)?, partition))
     }
 
     /// Polls for a connection; of several tasks that poll, the last is woken.

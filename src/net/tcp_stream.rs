@@ -14,6 +14,7 @@ use crate::net::methods::{read_methods, write_methods};
 use crate::net::sockets::{IntoSource, socket_methods};
 use crate::net::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf, into_split};
 use crate::net::stream::{byte_stream, read_traits, write_traits};
+use crate::runtime::Partition;
 use crate::runtime::registration::Watched;
 use crate::sched::Direction;
 
@@ -81,6 +82,11 @@ impl TcpStream {
         Ok(Self { io: Watched::new(stream, INTEREST, true, "net::TcpStream")? })
     }
 
+    #[track_caller]
+    pub(super) fn watch_in(stream: mio::net::TcpStream, partition: &Partition) -> io::Result<Self> {
+        Ok(Self { io: Watched::new_in(stream, INTEREST, true, "net::TcpStream", partition)? })
+    }
+
     read_methods!(|this| this);
 
     write_methods!(|this| this);
@@ -114,6 +120,74 @@ impl TcpStream {
     /// ```
     pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.io.registration().async_io(Direction::Read, || self.io.peek(buf)).await
+    }
+
+    /// Looks at the first bytes, and leaves them in the stream, until `tell` knows what they are.
+    ///
+    /// So that connections of several kinds can share a port and yet be kept apart, before anything
+    /// is done for them: run this in a partition of its own, and serve each in the partition it is
+    /// for. `tell` is called with all bytes that have arrived, each time there are more of them.
+    ///
+    /// Returns `None` if `tell` does not know after `max_bytes`, after 16 KiB, or at the end of the
+    /// stream. A peer that sends nothing is waited for: put a
+    /// [`timeout`](crate::time::timeout) around it.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use evenloop::Partition;
+    /// # use evenloop::net::{TcpListener, TcpStream};
+    ///
+    /// # evenloop::block_on(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// # let client = TcpStream::connect(listener.local_addr()?).await?;
+    /// # client.write_all(b"GET /health HTTP/1.1").await?;
+    /// const HEALTH: &[u8] = b"GET /health ";
+    ///
+    /// let (stream, _) = listener.accept().await?;
+    /// let partition = stream.classify(HEALTH.len(), |start| {
+    ///     if start.starts_with(HEALTH) {
+    ///         return Some(Partition::named("health"));
+    ///     }
+    ///     (!HEALTH.starts_with(start)).then(|| Partition::named("bulk"))
+    /// });
+    /// let partition = partition.await?.unwrap_or_else(|| Partition::named("bulk"));
+    /// assert_eq!(partition.name(), "health");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn classify<R>(
+        &self,
+        max_bytes: usize,
+        mut tell: impl FnMut(&[u8]) -> Option<R>,
+    ) -> io::Result<Option<R>> {
+        let mut start = vec![0; max_bytes.min(CLASSIFY_MAX)];
+        let mut known = 0;
+        let look = || {
+            // Asked first: what arrives later than the look is no reason to end.
+            let ended = self.io.registration().is_read_closed();
+            let len = self.io.peek(&mut start)?;
+            if len > known {
+                known = len;
+                if let Some(told) = tell(&start[..len]) {
+                    return Ok(Some(told));
+                }
+            }
+            if ended || len == 0 || len == start.len() {
+                return Ok(None);
+            }
+            // Bytes that were seen before make no event; the next ones will.
+            Err(io::ErrorKind::WouldBlock.into())
+        };
+        self.io.registration().async_io(Direction::Read, look).await
     }
 
     /// Polls for bytes and leaves them in the stream; of several tasks that poll, the last is woken.
@@ -268,6 +342,9 @@ impl TcpStream {
 }
 
 const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE);
+
+/// What [`TcpStream::classify`] looks at, at most: what any receive buffer can hold.
+const CLASSIFY_MAX: usize = 16 << 10;
 
 /// Says whether a connection under way has been made.
 fn connected(stream: &mio::net::TcpStream) -> io::Result<()> {

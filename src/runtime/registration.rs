@@ -16,6 +16,7 @@ use mio::Interest;
 use crate::driver::PollerId;
 use crate::driver::registry::{Registry, Source};
 use crate::driver::scheduled_io::{ScheduledIo, Seen, WaiterKey, gone};
+use crate::runtime::Partition;
 use crate::runtime::context;
 use crate::runtime::coop::poll_proceed;
 use crate::runtime::local::Local;
@@ -49,10 +50,24 @@ impl<S: Source> Watched<S> {
         what: &str,
     ) -> io::Result<Self> {
         let local = context::expect(what);
-        match Registration::new(&local, &mut source, interest, writable) {
-            Ok(registration) => Ok(Self { source: Some(source), registration }),
-            Err(error) => Err(error),
-        }
+        let owner = local.core.borrow().current;
+        let registration = Registration::new(&local, &mut source, interest, writable, owner)?;
+        Ok(Self { source: Some(source), registration })
+    }
+
+    /// Like [`new`](Self::new); the source belongs to `partition` from the start.
+    #[track_caller]
+    pub(crate) fn new_in(
+        mut source: S,
+        interest: Interest,
+        writable: bool,
+        what: &str,
+        partition: &Partition,
+    ) -> io::Result<Self> {
+        let local = context::expect(what);
+        let owner = partition.id_in(&local.shared);
+        let registration = Registration::new(&local, &mut source, interest, writable, owner)?;
+        Ok(Self { source: Some(source), registration })
     }
 
     /// Like [`new`](Self::new); gives the source back if it cannot be had.
@@ -64,7 +79,8 @@ impl<S: Source> Watched<S> {
         what: &str,
     ) -> Result<Self, (S, io::Error)> {
         let local = context::expect(what);
-        match Registration::new(&local, &mut source, interest, false) {
+        let owner = local.core.borrow().current;
+        match Registration::new(&local, &mut source, interest, false, owner) {
             Ok(registration) => Ok(Self { source: Some(source), registration }),
             Err(error) => Err((source, error)),
         }
@@ -136,17 +152,17 @@ impl Registration {
         source: &mut S,
         interest: Interest,
         writable: bool,
+        owner: PartitionId,
     ) -> io::Result<Self> {
-        let (io, id, owner, poller) = {
+        let (io, id, poller) = {
             let mut core = local.core.borrow_mut();
             if core.closed {
                 return Err(gone());
             }
-            let owner = core.current;
             let io = Arc::new(ScheduledIo::new(owner, false, writable));
             let id = core.io.register(owner, io.clone());
             core.source_changed(owner);
-            (io, id, owner, core.poller_of(owner))
+            (io, id, core.poller_of(owner))
         };
         let registry = local.driver.borrow().registry(poller);
         if let Err(error) = registry.register(source, token(id), interest) {
@@ -261,6 +277,11 @@ impl Registration {
         let seen = ready!(self.poll_seen(direction, cx));
         progress.made();
         Poll::Ready(seen)
+    }
+
+    /// Whether the peer is known to have written its last byte, all of which have arrived then.
+    pub(crate) fn is_read_closed(&self) -> bool {
+        self.io.is_read_closed()
     }
 
     /// Says that the operation found nothing to do, unless there was an event since `seen`.
@@ -470,3 +491,6 @@ impl Local {
 fn token(id: RegistrationId) -> usize {
     usize::try_from(id.to_bits()).expect("registrations are counted for 64-bit systems")
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests;

@@ -216,3 +216,78 @@ fn health_beside_a_crowd() {
         Ok(())
     });
 }
+
+/// Health checks and bulk traffic share a port and are told apart by their first bytes, which stay
+/// in the stream, however they come in.
+#[test]
+fn told_apart_on_one_port() {
+    run(async {
+        const HEALTH: &[u8] = b"GET /health ";
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let addr = listener.local_addr()?;
+        let classify = async |sent: &'static [u8], pieces: usize, end: bool| {
+            let client = TcpStream::connect(addr).await?;
+            let (server, _) = listener.accept().await?;
+            let sender = spawn(async move {
+                for piece in sent.chunks(pieces) {
+                    client.write_all(piece).await?;
+                    settle().await;
+                }
+                if end {
+                    client.shutdown(std::net::Shutdown::Write)?;
+                }
+                io::Result::Ok(client)
+            });
+            let mut looks = 0;
+            let told = server.classify(HEALTH.len(), |start| {
+                looks += 1;
+                if start.starts_with(HEALTH) {
+                    return Some("health");
+                }
+                (!HEALTH.starts_with(start)).then_some("bulk")
+            });
+            let told = told.await?;
+            let _client = sender.await.unwrap()?;
+            let mut got = vec![0; sent.len()];
+            server.read_exact(&mut got).await?;
+            assert_eq!(got, sent);
+            assert!(looks <= sent.len(), "{looks} looks at {} bytes", sent.len());
+            io::Result::Ok(told)
+        };
+        for pieces in [1, 5, 100] {
+            assert_eq!(classify(b"GET /health HTTP/1.1", pieces, false).await?, Some("health"));
+            assert_eq!(classify(b"GET /heap HTTP/1.1", pieces, false).await?, Some("bulk"));
+            assert_eq!(classify(b"GET /he", pieces, true).await?, None);
+            assert_eq!(classify(b"", pieces, true).await?, None);
+        }
+        Ok(())
+    });
+}
+
+/// A stream accepted for a partition keeps it alive, and is served in it.
+#[test]
+fn accepted_for_a_partition() {
+    run(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let client = TcpStream::connect(listener.local_addr()?).await?;
+        let chosen = |peer: std::net::SocketAddr| {
+            assert!(peer.ip().is_loopback());
+            Partition::builder("chosen").isolated_io(true).build()
+        };
+        let (stream, partition) = listener.accept_in(chosen).await?;
+        drop(partition);
+        settle().await;
+        assert!(names().contains(&"chosen".to_owned()), "{:?}", names());
+        let echo = spawn_in("chosen", async move {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).await?;
+            stream.write_all(&byte).await
+        });
+        client.write_all(b"x").await?;
+        assert_eq!(client.read(&mut [0; 8]).await?, 1);
+        echo.await.unwrap()?;
+        settle().await;
+        assert!(!names().contains(&"chosen".to_owned()), "{:?}", names());
+        Ok(())
+    });
+}

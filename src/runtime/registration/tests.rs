@@ -1,0 +1,142 @@
+use std::future::Future;
+use std::io::Write;
+use std::pin::pin;
+use std::task::Waker;
+use std::time::Duration;
+
+use super::*;
+use crate::{Partition, block_on, spawn, spawn_in, yield_now};
+
+type Std = std::os::unix::net::UnixStream;
+
+fn watched() -> (Watched<Std>, Std) {
+    let (near, far) = Std::pair().expect("a pair");
+    near.set_nonblocking(true).expect("it can be set");
+    let near = Watched::new(near, Interest::READABLE, false, "a test").expect("registers");
+    (near, far)
+}
+
+/// Waits once, in vain.
+fn wait(watched: &Watched<Std>, direction: Direction) {
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(pin!(watched.registration().readiness(direction)).poll(&mut cx).is_pending());
+    assert!(watched.registration().poll_ready(direction, &mut cx).is_pending());
+}
+
+fn current() -> PartitionId {
+    context::expect("a test").core.borrow().current
+}
+
+fn poller_of_current() -> PollerId {
+    context::expect("a test").core.borrow().poller_of(current())
+}
+
+/// Each direction belongs to whoever waited for it last; the fd goes with the reader, into the
+/// poller of an isolated partition and out of it again.
+#[test]
+fn ownership_follows_the_waiter() {
+    block_on(async {
+        let (watched, _far) = watched();
+        let watched = Arc::new(watched);
+        let registration = watched.registration();
+        let root = current();
+        assert_eq!(registration.home().poller, PollerId::SHARED);
+
+        let isolated = Partition::builder("isolated").isolated_io(true).build();
+        let there = watched.clone();
+        let (moved_to, poller) = spawn_in(&isolated, async move {
+            wait(&there, Direction::Read);
+            (current(), poller_of_current())
+        })
+        .await
+        .expect("it ran");
+        assert_ne!(poller, PollerId::SHARED);
+        assert_eq!(registration.home().poller, poller);
+        assert_eq!(registration.io.owner(Direction::Read), moved_to);
+        assert_eq!(registration.io.owner(Direction::Write), root, "nobody else waits to write");
+
+        let there = watched.clone();
+        let writer = spawn_in("writer", async move {
+            wait(&there, Direction::Write);
+            current()
+        });
+        let writer = writer.await.expect("it ran");
+        assert_eq!(registration.io.owner(Direction::Write), writer);
+        assert_eq!(registration.home().poller, poller, "the fd goes with the reader");
+
+        wait(&watched, Direction::Read);
+        assert_eq!(registration.io.owner(Direction::Read), root);
+        assert_eq!(registration.home().poller, PollerId::SHARED);
+    });
+}
+
+/// A wait elsewhere takes nothing from the loop's partitions.
+#[test]
+fn other_threads_own_nothing() {
+    block_on(async {
+        let (watched, mut far) = watched();
+        let owner = watched.registration().io.owner(Direction::Read);
+        std::thread::scope(|scope| {
+            scope.spawn(|| wait(&watched, Direction::Read));
+        });
+        assert_eq!(watched.registration().io.owner(Direction::Read), owner);
+        far.write_all(b"x").expect("there is room");
+        watched.registration().readiness(Direction::Read).await.map(drop).expect("the loop lives");
+    });
+}
+
+/// Whatever thread drops a source, the loop forgets it and its partitions.
+#[test]
+fn dropped_sources_are_forgotten() {
+    block_on(async {
+        let local = context::expect("a test");
+        let sources = || local.core.borrow().io.len();
+        let (here, _far) = watched();
+        let (there, _far) = watched();
+        assert_eq!(sources(), 2);
+        drop(here);
+        assert_eq!(sources(), 1);
+        std::thread::spawn(move || drop(there)).join().expect("it ended");
+        while sources() > 0 {
+            crate::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(local.driver.borrow().is_empty());
+    });
+}
+
+/// A registration the kernel refuses leaves nothing behind.
+#[test]
+fn refused_registration_leaves_nothing() {
+    block_on(async {
+        let local = context::expect("a test");
+        let file = std::fs::File::open("Cargo.toml");
+        let file = file.expect("tests run beside their manifest");
+        assert!(Watched::new(file, Interest::READABLE, false, "a test").is_err());
+        assert_eq!(local.core.borrow().io.len(), 0);
+        assert!(local.driver.borrow().is_empty());
+    });
+}
+
+/// The waker of a dropped source may use the loop while it is being dropped itself.
+#[test]
+fn wakers_of_dropped_sources_are_free_to_act() {
+    struct Spawner;
+    impl std::task::Wake for Spawner {
+        fn wake(self: Arc<Self>) {}
+    }
+    impl Drop for Spawner {
+        fn drop(&mut self) {
+            spawn(async {});
+        }
+    }
+    block_on(async {
+        let (watched, _far) = watched();
+        let waker = Waker::from(Arc::new(Spawner));
+        let waiting =
+            watched.registration().poll_ready(Direction::Read, &mut Context::from_waker(&waker));
+        assert!(waiting.is_pending());
+        drop(waker);
+        drop(watched);
+        yield_now().await;
+    });
+}
