@@ -440,6 +440,43 @@ fn a_sleep_is_reset_on_any_thread() {
     });
 }
 
+/// Threads that poll, change wakers, reset and drop at the very moment timers fire lose no wake.
+#[test]
+fn no_wake_is_lost_between_threads() {
+    bounded(|| {
+        block_on(async {
+            let threads: Vec<_> = (0..4_u64)
+                .map(|seed| {
+                    let naps: Vec<_> = (0..150).map(|_| sleep(HOUR)).collect();
+                    evenloop::spawn_blocking(move || {
+                        for (i, mut nap) in (seed..).zip(naps) {
+                            let wanted = Duration::from_micros(i * 97 % 400);
+                            let started = Instant::now();
+                            if i % 3 == 0 {
+                                let mut cx = Context::from_waker(Waker::noop());
+                                let _ = Pin::new(&mut nap).poll(&mut cx);
+                            }
+                            nap.reset(started + wanted);
+                            while i % 5 == 0 && started.elapsed() < wanted {
+                                let mut cx = Context::from_waker(Waker::noop());
+                                let _ = Pin::new(&mut nap).poll(&mut cx);
+                            }
+                            if i % 7 != 0 {
+                                futures::executor::block_on(nap);
+                                assert!(started.elapsed() >= wanted);
+                            }
+                        }
+                    })
+                })
+                .collect();
+            for thread in threads {
+                thread.await.unwrap();
+            }
+            assert_eq!(names().await, ["ROOT"]);
+        });
+    });
+}
+
 /// A sleep awaited on another loop goes by that one, also when its own is gone.
 #[test]
 fn a_sleep_moves_to_another_loop() {
