@@ -208,7 +208,7 @@ fn partitions_account_for_their_time() {
                 })
             })
             .collect();
-        assert_eq!((partition.metrics().tasks, partition.metrics().queued), (3, 1));
+        assert_eq!((partition.metrics().tasks, partition.metrics().queued), (3, 3));
         for task in tasks {
             task.await.unwrap();
         }

@@ -29,7 +29,8 @@ pub struct PartitionMetrics {
     pub forgiven: u64,
     /// Tasks alive at the time of the snapshot.
     pub tasks: u64,
-    /// Handles queued at the time of the snapshot.
+    /// Handles queued at the time of the snapshot; while the partition runs, those that were
+    /// queued when its turn began.
     pub queued: u64,
     /// The time its handles waited in the queue, summed over handles.
     pub queue_time: Duration,

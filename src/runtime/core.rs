@@ -115,8 +115,17 @@ impl Core {
     pub(crate) fn push(&mut self, partition: PartitionId, handle: Queued) -> Result<(), Queued> {
         if self.sched.push(partition, handle)? == Wake::Roused {
             self.roused(partition);
+        } else if partition != self.current {
+            // What the running partition queues is counted when its turn ends.
+            self.count_queue(partition);
         }
         Ok(())
+    }
+
+    fn count_queue(&self, partition: PartitionId) {
+        if let Some(counters) = self.directory.counters(partition) {
+            counters.queued(self.sched.queue_len(partition), self.stamp);
+        }
     }
 
     /// Makes a partition runnable because something waits to be delivered to it.

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use crate::runtime::context;
 use crate::runtime::core::{Action, Queued};
 use crate::runtime::local::Local;
-use crate::sched::Timers;
 use crate::task::TaskId;
 
 /// What a runtime still had to do when it was shut down.
@@ -210,7 +209,7 @@ impl Local {
     /// Wakes whoever still waits for a timer of this loop, on whatever thread: it is told that the
     /// loop is gone.
     fn end_timers(&self) {
-        let timers = std::mem::replace(&mut self.core.borrow_mut().timers, Timers::new());
+        let timers = std::mem::take(&mut self.core.borrow_mut().timers);
         for alarm in timers.into_payloads() {
             self.shared.panic_hook.contain(|| alarm.waker.wake());
         }

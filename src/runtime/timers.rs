@@ -350,3 +350,44 @@ impl Wake for Relay {
         self.fire();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Wakes(AtomicU32);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Who comes to wait just after it fired is told to look at the clock again, since nobody
+    /// would wake him.
+    #[test]
+    fn a_relay_that_has_fired_takes_no_waiters() {
+        let (early, late) = (Arc::new(Wakes::default()), Arc::new(Wakes::default()));
+        let relay = Relay::new(Waker::noop().clone());
+        assert!(relay.watch(&Waker::from(early.clone())));
+        relay.fire();
+        assert!(!relay.watch(&Waker::from(late.clone())));
+        relay.fire();
+        assert_eq!((early.0.load(Ordering::Relaxed), late.0.load(Ordering::Relaxed)), (1, 0));
+        assert_eq!(Arc::strong_count(&late), 1, "it keeps no waker");
+    }
+
+    /// A relay that was given up wakes nobody, and names its timer once.
+    #[test]
+    fn a_relay_that_was_given_up_is_silent() {
+        let wakes = Arc::new(Wakes::default());
+        let relay = Relay::new(Waker::from(wakes.clone()));
+        relay.lock().id = Some(TimerId::from_bits(1));
+        assert!(relay.give_up().is_some() && relay.give_up().is_none());
+        relay.fire();
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
+    }
+}

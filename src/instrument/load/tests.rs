@@ -111,6 +111,15 @@ proptest! {
     }
 }
 
+/// The short way to the weight and the exact one agree.
+#[test]
+fn short_stretches_are_weighed_well() {
+    for nanos in (0..400_000_000).step_by(999_983) {
+        let exact = 1.0 - f64::exp2(-(nanos as f64) / SECOND as f64);
+        assert!((weight_of(nanos) - exact).abs() < 1e-7, "{nanos} ns");
+    }
+}
+
 /// A loop that was always busy reads 1 from its first nanosecond on.
 #[test]
 fn load_has_no_cold_start() {
