@@ -31,6 +31,7 @@ use std::io;
 use std::process::ExitCode;
 use std::sync::mpsc;
 use std::thread;
+use std::time::Instant;
 
 use futures::channel::oneshot;
 
@@ -110,8 +111,11 @@ fn measure(server: Server, flags: &Flags) -> Result<Outcome, Box<dyn Error>> {
     let (stop, stopped) = oneshot::channel();
     let (ready, doors) = mpsc::channel();
     let session = Session { listen: Doors::at(flags.port), work: flags.work, ready, stop: stopped };
-    let serving =
-        thread::Builder::new().name("server".to_owned()).spawn(move || server.run(session))?;
+    let serving = thread::Builder::new().name("server".to_owned()).spawn(move || {
+        let start = Instant::now();
+        server.run(session)?;
+        Ok::<_, io::Error>(stats::cpu_share_since(start))
+    })?;
 
     let outcome = match doors.recv() {
         Ok(doors) => Some(load(doors, flags)?),
@@ -119,8 +123,9 @@ fn measure(server: Server, flags: &Flags) -> Result<Outcome, Box<dyn Error>> {
         Err(mpsc::RecvError) => None,
     };
     drop(stop);
-    serving.join().map_err(|_| "the server panicked")??;
-    outcome.ok_or_else(|| "the server ended early".into())
+    let server_share = serving.join().map_err(|_| "the server panicked")??;
+    let outcome = outcome.ok_or("the server ended early")?;
+    Ok(Outcome { server_share, ..outcome })
 }
 
 fn load(doors: Doors, flags: &Flags) -> Result<Outcome, Box<dyn Error>> {

@@ -59,6 +59,10 @@ fn notes((name, outcome): &Row) {
         show(outcome.late_max),
         share * 100.0,
     );
+    // Well below all of it, something else wanted the core: then bulk rates cannot be compared.
+    if let Some(server) = outcome.server_share {
+        println!("{name}: the server had {:.0} % of a core", server * 100.0);
+    }
     if share > GENERATOR_BUSY {
         println!("{name}: the generator was the limit; give it less to do (more --work)");
     }

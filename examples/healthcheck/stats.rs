@@ -38,6 +38,8 @@ pub(crate) struct Outcome {
     pub(crate) late_max: Duration,
     /// Share of one core that the generator used, where the system tells.
     pub(crate) cpu_share: Option<f64>,
+    /// Share of one core that the server had, from its start to its end; whoever ran it knows.
+    pub(crate) server_share: Option<f64>,
 }
 
 /// The counters, for the time from `begin` to `end`.
@@ -119,6 +121,7 @@ impl Stats {
             first_failure: self.first_failure.clone(),
             late_max: self.late_max,
             cpu_share: cpu.map(|cpu| cpu.as_secs_f64() / measured.as_secs_f64()),
+            server_share: None,
         }
     }
 
@@ -140,6 +143,11 @@ impl Stats {
 
 fn rate(count: u64, time: Duration) -> f64 {
     count as f64 / time.as_secs_f64()
+}
+
+/// Returns the share of one core this thread has had since `start`, if it was made then.
+pub(crate) fn cpu_share_since(start: Instant) -> Option<f64> {
+    cpu_of_this_thread().map(|cpu| cpu.as_secs_f64() / start.elapsed().as_secs_f64())
 }
 
 /// Returns the CPU time this thread has used, where the system tells.
