@@ -90,7 +90,7 @@ impl<T> Injector<T> {
     /// Takes everything that waits, oldest first.
     pub(crate) fn drain(&self) -> Drained<T> {
         if self.is_empty() {
-            return Drained { head: Self::EMPTY };
+            return Drained::empty();
         }
         // Only the consumer closes, so a head that holds a node is not closed under our hands.
         // Ordering: Acquire pairs with the Release in `push`.
@@ -121,7 +121,7 @@ impl<T> Injector<T> {
     /// Refuses all pushes from now on and takes what waits, oldest first.
     pub(crate) fn close(&self) -> Drained<T> {
         let head = self.head.swap(Self::closed(), Ordering::AcqRel);
-        if Self::is_mark(head) { Drained { head: Self::EMPTY } } else { Drained::reversed(head) }
+        if Self::is_mark(head) { Drained::empty() } else { Drained::reversed(head) }
     }
 }
 
@@ -163,6 +163,23 @@ impl<T> Drained<T> {
             newest = next;
         }
         Self { head }
+    }
+}
+
+impl<T> Drained<T> {
+    /// A batch of nothing.
+    pub(crate) fn empty() -> Self {
+        Self { head: std::ptr::null_mut() }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head.is_null()
+    }
+}
+
+impl<T> std::fmt::Debug for Drained<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Drained").field("is_empty", &self.is_empty()).finish()
     }
 }
 

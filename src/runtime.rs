@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use crate::clock::Clock;
 use crate::config::Budget;
 use crate::driver::Driver;
+use crate::injector::Drained;
 use crate::instrument::{Hooks, Instrument, InstrumentId};
 use crate::runtime::core::Core;
 use crate::runtime::local::{Birth, Local};
@@ -335,6 +336,8 @@ impl Builder {
             core: RefCell::new(core),
             driver: RefCell::new(driver),
             hooks,
+            inbox: RefCell::new(Drained::empty()),
+            has_inbox: Cell::new(false),
         });
         Ok(Runtime { local, down: Cell::new(false) })
     }

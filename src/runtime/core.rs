@@ -152,6 +152,13 @@ impl Core {
         }
     }
 
+    /// Begins to count time anew: what passed since the last boundary is nobody's.
+    pub(crate) fn skip_time(&mut self) {
+        if !self.clockless {
+            self.stamp = self.clock.ticks();
+        }
+    }
+
     /// Returns what to do next. O(1).
     #[inline]
     pub(crate) fn next(&mut self) -> Action {

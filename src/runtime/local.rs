@@ -1,6 +1,6 @@
 //! The half of a loop that stays on its thread: spawning, waking, ending tasks.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::panic::Location;
 use std::rc::Rc;
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::driver::Driver;
+use crate::injector::Drained;
 use crate::instrument::Hooks;
 use crate::runtime::core::{Core, Queued};
 use crate::runtime::directory::{KeyRef, Target};
@@ -28,7 +29,13 @@ pub(crate) struct Local {
     pub(crate) core: RefCell<Core>,
     pub(crate) driver: RefCell<Driver>,
     pub(crate) hooks: Hooks,
+    /// Taken off the injector, but not taken in yet.
+    pub(crate) inbox: RefCell<Drained<Message>>,
+    pub(crate) has_inbox: Cell<bool>,
 }
+
+/// Messages taken in at one handle boundary.
+const MAIL_MAX: u64 = 64;
 
 /// What is known of a task before it is one.
 #[derive(Debug)]
@@ -171,14 +178,37 @@ impl Local {
         }
     }
 
-    /// Empties the way in from other threads.
+    /// Whether other threads have sent something that was not taken in yet.
+    #[inline]
+    pub(crate) fn has_mail(&self) -> bool {
+        self.has_inbox.get() || !self.shared.injector().is_empty()
+    }
+
+    /// Takes in what other threads sent, oldest first, up to a limit: threads that send without a
+    /// pause get in, but do not keep the handles from running. What is left comes at the next
+    /// boundary.
     pub(crate) fn receive(&self) {
         let mut count = 0;
-        for message in self.shared.injector().drain() {
+        while count < MAIL_MAX {
+            let Some(message) = self.next_message() else { break };
             count += 1;
             self.take(message);
         }
-        self.shared.counters.remote_wakes(count);
+        if count > 0 {
+            self.shared.counters.remote_wakes(count);
+            // Nobody's handle pays for the post.
+            self.core.borrow_mut().skip_time();
+        }
+    }
+
+    fn next_message(&self) -> Option<Message> {
+        let mut inbox = self.inbox.borrow_mut();
+        let message = inbox.next().or_else(|| {
+            *inbox = self.shared.injector().drain();
+            inbox.next()
+        });
+        self.has_inbox.set(!inbox.is_empty());
+        message
     }
 
     pub(crate) fn take(&self, message: Message) {

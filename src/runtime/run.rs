@@ -64,7 +64,7 @@ impl Local {
                     if doomed {
                         self.bury();
                     }
-                    if !self.shared.injector().is_empty() {
+                    if self.has_mail() {
                         self.receive();
                     }
                     if due || done {
@@ -119,7 +119,7 @@ impl Local {
             self.shared.counters.harvest_gap(gap);
             return;
         }
-        if busy || !self.shared.injector().try_sleep() {
+        if busy || self.has_inbox.get() || !self.shared.injector().try_sleep() {
             let gap = self.poll_driver(Some(Duration::ZERO));
             self.shared.counters.harvest_gap(gap);
         } else {

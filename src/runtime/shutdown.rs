@@ -117,7 +117,7 @@ impl Local {
     pub(crate) fn shut_down(self: &Rc<Self>, patience: Option<Duration>) -> ShutdownReport {
         // Destructors may look for their loop: wake, spawn (refused), drop timers and sockets.
         let entered = context::enter(self.clone());
-        self.receive();
+        self.receive_all();
         self.core.borrow_mut().closed = true;
         let pending = self.pending();
         self.drop_tasks();
@@ -177,7 +177,7 @@ impl Local {
     /// Runs handles until none is left, whatever the budgets say.
     fn run_out(&self) {
         loop {
-            self.receive();
+            self.receive_all();
             let action = self.core.borrow_mut().next();
             match action {
                 Action::Run(Queued::Task(task)) => {
@@ -190,6 +190,12 @@ impl Local {
                 Action::Deliver => self.core.borrow_mut().delivered(false),
                 Action::Sleep => return,
             }
+        }
+    }
+
+    fn receive_all(&self) {
+        while self.has_mail() {
+            self.receive();
         }
     }
 
