@@ -2,7 +2,6 @@ use std::future::Future;
 use std::io::Write;
 use std::pin::pin;
 use std::task::Waker;
-use std::time::Duration;
 
 use super::*;
 use crate::{Partition, block_on, spawn, spawn_in, yield_now};
@@ -98,7 +97,7 @@ fn dropped_sources_are_forgotten() {
         assert_eq!(sources(), 1);
         std::thread::spawn(move || drop(there)).join().expect("it ended");
         while sources() > 0 {
-            crate::time::sleep(Duration::from_millis(1)).await;
+            yield_now().await;
         }
         assert!(local.driver.borrow().is_empty());
     });
