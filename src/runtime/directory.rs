@@ -122,6 +122,8 @@ pub(crate) struct Directory {
     marked: usize,
     /// Nothing seems to refer to these any more; looked at again between two handles.
     doomed: Vec<PartitionId>,
+    /// Groups that lost a member, and perhaps their last.
+    shrunk: Vec<GroupId>,
     /// Scratch space of the harvest.
     pub(crate) due: Vec<PartitionId>,
 }
@@ -144,6 +146,7 @@ impl Directory {
             group_records: IndexMap::new(),
             marked: 0,
             doomed: Vec::new(),
+            shrunk: Vec::new(),
             due: Vec::new(),
         };
         directory.insert(
@@ -271,7 +274,7 @@ impl Directory {
 
     #[inline]
     pub(crate) fn has_doomed(&self) -> bool {
-        !self.doomed.is_empty()
+        !self.doomed.is_empty() || !self.shrunk.is_empty()
     }
 }
 
@@ -416,7 +419,24 @@ impl Core {
             }
             self.free(id, shared, &mut pollers);
         }
+        let shrunk = std::mem::take(&mut self.directory.shrunk);
+        for group in shrunk {
+            self.free_group(group, &mut pollers);
+        }
         pollers
+    }
+
+    /// Frees a group without members. While its turn is out that has to wait for the end of the
+    /// turn, which is near: the group has nothing to run.
+    fn free_group(&mut self, id: GroupId, pollers: &mut Vec<PollerId>) {
+        if self.sched.remove_group(id) {
+            let group = self.directory.group_records.swap_remove(&id);
+            let group = group.expect("a group in the dispatcher is in the directory");
+            self.directory.groups.swap_remove(&group.name);
+            pollers.extend((group.poller != PollerId::SHARED).then_some(group.poller));
+        } else if self.sched.group_members(id) == Some(0) {
+            self.directory.shrunk.push(id);
+        }
     }
 
     fn free(&mut self, id: PartitionId, shared: &Shared, pollers: &mut Vec<PollerId>) {
@@ -427,16 +447,12 @@ impl Core {
             self.directory.keys.swap_remove(key);
         }
         self.publish(id, shared);
-        let Some(group) = record.group else {
-            pollers.extend((record.poller != PollerId::SHARED).then_some(record.poller));
-            return;
-        };
-        // A group lives as long as it has members.
-        if self.sched.remove_group(group) {
-            let group = self.directory.group_records.swap_remove(&group);
-            let group = group.expect("a group in the dispatcher is in the directory");
-            self.directory.groups.swap_remove(&group.name);
-            pollers.extend((group.poller != PollerId::SHARED).then_some(group.poller));
+        match record.group {
+            Some(group) if !self.directory.shrunk.contains(&group) => {
+                self.directory.shrunk.push(group);
+            }
+            Some(_) => {}
+            None => pollers.extend((record.poller != PollerId::SHARED).then_some(record.poller)),
         }
     }
 }
