@@ -207,8 +207,8 @@ impl Local {
     /// Wakes whoever still waits for a socket of this loop, on whatever thread: it gets an error.
     fn shut_sources(&self) {
         let sources: Vec<_> = self.core.borrow().io.sources().cloned().collect();
-        for source in sources {
-            self.shared.panic_hook.contain(|| source.shutdown());
+        for waker in sources.iter().flat_map(|source| source.shutdown()) {
+            self.shared.panic_hook.contain(|| waker.wake());
         }
     }
 

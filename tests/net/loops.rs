@@ -156,6 +156,42 @@ fn outliving_the_runtime() {
     });
 }
 
+/// One waker that panics at shutdown takes nobody else's wake away.
+#[test]
+fn panicking_waker_at_shutdown() {
+    struct Panics;
+    impl std::task::Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("a waker of somebody else's");
+        }
+    }
+    bounded(|| {
+        let runtime = Runtime::builder().on_unhandled_panic(|_| ()).build().unwrap();
+        let pairs = runtime.block_on(async {
+            let mut pairs = Vec::new();
+            for _ in 0..40 {
+                pairs.push(pair().await.unwrap());
+            }
+            pairs
+        });
+        let waker = std::task::Waker::from(Arc::new(Panics));
+        let mut cx = std::task::Context::from_waker(&waker);
+        assert!(pairs[7].0.poll_read_ready(&mut cx).is_pending());
+        let readers: Vec<_> = pairs
+            .into_iter()
+            .map(|(near, far)| {
+                let reader = move || futures::executor::block_on(near.read(&mut [0; 8]));
+                (thread::spawn(reader), far)
+            })
+            .collect();
+        drop(runtime);
+        for (reader, far) in readers {
+            is_gone(reader.join().unwrap());
+            drop(far);
+        }
+    });
+}
+
 /// A socket lives on between two calls of `block_on`, and events in between are not lost.
 #[test]
 fn between_two_runs() {
