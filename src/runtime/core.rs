@@ -37,6 +37,8 @@ pub(crate) enum Action {
     Run(Queued),
     /// The partition whose turn it is ran dry: turn its readiness and due timers into wakes.
     Deliver,
+    /// It ran dry and the last harvest is a while ago: harvest before the delivery.
+    Harvest,
     /// Nothing is runnable.
     Sleep,
 }
@@ -67,6 +69,9 @@ pub(crate) struct Core {
     /// When the last harvest was, and how many handles had run by the last look at the clock.
     harvested: u64,
     looked: u64,
+    handles_at_harvest: u64,
+    /// How many handles to run before the clock is looked at again.
+    look_after: u64,
     /// Where the future of `block_on` lives.
     pub(crate) main: PartitionId,
     /// Shutdown has begun: nothing new is taken in.
@@ -105,6 +110,8 @@ impl Core {
             reported: 0,
             harvested: now,
             looked: 0,
+            handles_at_harvest: 0,
+            look_after: 1,
             main: root,
             closed: false,
         }
@@ -185,8 +192,16 @@ impl Core {
                     return Action::Run(handle);
                 }
                 Step::Deliver => {
-                    self.turn = Some(turn);
-                    return Action::Deliver;
+                    if self.harvest_is_stale() {
+                        self.turn = Some(turn);
+                        return Action::Harvest;
+                    }
+                    if self.has_deliveries() {
+                        self.turn = Some(turn);
+                        return Action::Deliver;
+                    }
+                    let next = self.sched.delivered(turn, false);
+                    self.go_on(next);
                 }
                 Step::Dry => {
                     let cost = self.spend();
@@ -305,9 +320,26 @@ impl Core {
     }
 
     /// Whether a partition that runs dry should look again at the kernel and the timers first.
-    pub(crate) fn harvest_is_stale(&self) -> bool {
-        let now = if self.clockless { self.clock.ticks() } else { self.stamp };
-        now.saturating_sub(self.harvested) >= HARVEST_WHEN_DRY
+    ///
+    /// While handles are not timed the clock is looked at after so many of them as fill a part of
+    /// that time, going by the last ones: each if they are long, one in 64 if they are short.
+    fn harvest_is_stale(&mut self) -> bool {
+        if !self.clockless {
+            return self.stamp.saturating_sub(self.harvested) >= HARVEST_WHEN_DRY;
+        }
+        let handles = self.handles - self.looked;
+        if handles < self.look_after {
+            return false;
+        }
+        let since = self.clock.ticks().saturating_sub(self.harvested);
+        let mean = since / (self.handles - self.handles_at_harvest).max(1);
+        self.looked = self.handles;
+        self.look_after = (HARVEST_WHEN_DRY / 4 / mean.max(1)).clamp(1, HARVEST_HANDLES);
+        since >= HARVEST_WHEN_DRY
+    }
+
+    fn has_deliveries(&self) -> bool {
+        self.io.has_pending(self.current) || self.timers.is_due(self.current)
     }
 
     /// Marks the due timers after a harvest and rouses who owns them. Time spent in the kernel is
@@ -318,6 +350,7 @@ impl Core {
         self.harvested = now;
         self.stamp = now;
         self.looked = self.handles;
+        self.handles_at_harvest = self.handles;
         if self.turn.is_some() {
             // A turn that nobody contests may go on for ever.
             self.report_handles();

@@ -6,7 +6,7 @@ use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use crate::driver::Readied;
-use crate::instrument::{IoEnd, IoStart, LoopStart, LoopStop, TickEnd, TickStart};
+use crate::instrument::{Events, IoEnd, IoStart, LoopStart, LoopStop, TickEnd, TickStart};
 use crate::runtime::context;
 use crate::runtime::coop;
 use crate::runtime::core::{Action, DELIVERY_MAX, Queued};
@@ -71,13 +71,9 @@ impl Local {
                         return done;
                     }
                 }
-                Action::Deliver => {
-                    if self.core.borrow().harvest_is_stale() {
-                        // The delivery is asked for again right after the harvest.
-                        return false;
-                    }
-                    self.deliver(scratch);
-                }
+                Action::Deliver => self.deliver(scratch),
+                // A delivery is asked for again right after the harvest.
+                Action::Harvest => return false,
                 Action::Sleep => return false,
             }
         }
@@ -115,57 +111,70 @@ impl Local {
         self.tidy();
         let busy = self.core.borrow().sched.runnable() > 0;
         if busy && self.driver.borrow().is_empty() {
-            let gap = self.harvested(0);
-            self.shared.counters.harvest_gap(gap);
-            return;
-        }
-        if busy || self.has_inbox.get() || !self.shared.injector().try_sleep() {
-            let gap = self.poll_driver(Some(Duration::ZERO));
-            self.shared.counters.harvest_gap(gap);
+            self.harvested(0, false);
+        } else if busy || self.has_inbox.get() || !self.shared.injector().try_sleep() {
+            // The time is for those who listen: it is not worth a look at the clock else.
+            let listened = self.hooks.mask().contains(Events::IO);
+            let started = if listened { self.shared.now() } else { self.stamp().as_nanos() };
+            let events = self.poll_driver(started, Some(Duration::ZERO));
+            self.harvested(events, false);
+            self.io_ended(started, Some(Duration::ZERO), events);
         } else {
-            // A loop that sleeps looks at the kernel all the time.
-            let now = self.shared.now();
-            let gap = now.saturating_sub(self.core.borrow().harvested().as_nanos());
-            self.shared.counters.harvest_gap(gap);
-            self.shared.counters.idle(now);
-            self.poll_driver(self.until_next_timer());
-            self.shared.injector().awake();
-            self.shared.counters.busy(self.shared.now());
+            self.sleep();
         }
         self.tidy();
     }
 
-    /// How long to sleep: until the earliest timer of all; `None` is until something happens.
-    fn until_next_timer(&self) -> Option<Duration> {
-        let core = self.core.borrow();
-        let earliest = core.timers.earliest()?;
-        Some(Duration::from_nanos(earliest.as_nanos().saturating_sub(core.clock.now())))
+    /// Sleeps until a source is ready, a timer is due or another thread has sent something.
+    fn sleep(&self) {
+        let counters = &self.shared.counters;
+        let now = self.shared.now();
+        let timeout = self.until_next_timer(now);
+        counters.harvest_gap(now.saturating_sub(self.core.borrow().harvested().as_nanos()));
+        counters.idle(now);
+        let events = self.poll_driver(now, timeout);
+        self.shared.injector().awake();
+        self.harvested(events, true);
+        counters.busy(self.core.borrow().harvested().as_nanos());
+        self.io_ended(now, timeout, events);
     }
 
-    /// Returns the nanoseconds since the last harvest, as [`harvested`](Self::harvested) does.
-    fn poll_driver(&self, timeout: Option<Duration>) -> u64 {
-        let started = Timestamp::from_nanos(self.shared.now());
-        self.hooks.io_start(&IoStart { at: started, timeout });
+    /// How long to sleep: until the earliest timer of all; `None` is until something happens.
+    fn until_next_timer(&self, now: u64) -> Option<Duration> {
+        let earliest = self.core.borrow().timers.earliest()?;
+        Some(Duration::from_nanos(earliest.as_nanos().saturating_sub(now)))
+    }
+
+    /// Asks the kernel; marks what it reports and returns how much that was.
+    fn poll_driver(&self, started: u64, timeout: Option<Duration>) -> usize {
+        let at = Timestamp::from_nanos(started);
+        self.hooks.io_start(&IoStart { at, timeout });
         let harvest = self.driver.borrow_mut().harvest(timeout, |ready| {
             let id = RegistrationId::from_bits(ready.token as u64);
             self.source_ready(id, ready);
         });
-        let events = match harvest {
+        match harvest {
             Ok(events) => events,
             // The kernel refuses to say what is ready: no loop can go on from here.
             Err(error) => panic!("evenloop: the operating system's poll failed: {error}"),
-        };
-        let gap = self.harvested(events);
-        let at = self.stamp();
-        self.hooks.io_end(&IoEnd { started, at, timeout, events });
-        gap
+        }
     }
 
-    fn harvested(&self, events: usize) -> u64 {
+    fn io_ended(&self, started: u64, timeout: Option<Duration>, events: usize) {
+        let (started, at) = (Timestamp::from_nanos(started), self.stamp());
+        self.hooks.io_end(&IoEnd { started, at, timeout, events });
+    }
+
+    /// Marks the due timers, and counts. A loop that slept looked at the kernel all the time.
+    fn harvested(&self, events: usize, slept: bool) {
         let mut core = self.core.borrow_mut();
-        self.shared.counters.harvest(events as u64);
-        self.shared.counters.gated_newborns(core.sched.gated_newborns());
-        core.harvest_ended()
+        let counters = &self.shared.counters;
+        counters.harvest(events as u64);
+        counters.gated_newborns(core.sched.gated_newborns());
+        let gap = core.harvest_ended();
+        if !slept {
+            counters.harvest_gap(gap);
+        }
     }
 
     /// Marks a ready source and rouses the partitions whose tasks wait for it.

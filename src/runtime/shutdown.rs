@@ -187,7 +187,7 @@ impl Local {
                     self.core.borrow_mut().ran();
                 }
                 Action::Run(Queued::Main) => self.core.borrow_mut().ran(),
-                Action::Deliver => self.core.borrow_mut().delivered(false),
+                Action::Deliver | Action::Harvest => self.core.borrow_mut().delivered(false),
                 Action::Sleep => return,
             }
         }
