@@ -49,3 +49,8 @@ pub use runtime::{
     block_on, poll_proceed, spawn, spawn_blocking, spawn_in, spawn_isolated, yield_now,
 };
 pub use task::TaskId;
+
+/// The examples of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;
