@@ -122,7 +122,7 @@ impl Local {
         let header = Header::new(self.shared.clone(), TaskId(key), birth.location);
         let (runnable, joint) = task::cell(header, future);
         match partition {
-            Some(partition) => self.admit(&mut core, runnable, partition, birth.name),
+            Some(partition) => self.admit(&mut core, key, runnable, partition, birth.name),
             None => {
                 // Drops the future: after the borrow.
                 drop(core);
@@ -136,11 +136,12 @@ impl Local {
     fn admit(
         &self,
         core: &mut Core,
+        key: u64,
         runnable: Runnable<Shared>,
         partition: PartitionId,
         name: Option<Box<str>>,
     ) {
-        core.tasks.insert(runnable.metadata(), runnable.waker(), partition, name);
+        core.tasks.insert(key, runnable.metadata(), runnable.waker(), partition, name);
         core.directory.task_added(partition);
         let refused = core.push(partition, Queued::Task(runnable));
         assert!(refused.is_ok(), "a task was spawned into a partition that is gone");
@@ -151,7 +152,8 @@ impl Local {
         let mut core = self.core.borrow_mut();
         let partition = core.resolve(target, &self.shared).filter(|_| !core.closed);
         if let Some(partition) = partition {
-            self.admit(&mut core, runnable, partition, None);
+            let key = core.tasks.next_key();
+            self.admit(&mut core, key, runnable, partition, None);
             return;
         }
         drop(core);
