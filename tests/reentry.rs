@@ -30,6 +30,74 @@ fn bounded<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'static) -> T {
     }
 }
 
+/// A runtime may be dropped where another one runs: its tasks are dropped in it, and the outer
+/// loop is the current one again afterwards.
+#[test]
+fn a_runtime_ends_inside_another() {
+    struct Named(mpsc::Sender<String>);
+    impl Drop for Named {
+        fn drop(&mut self) {
+            self.0.send(Partition::current().name()).unwrap();
+        }
+    }
+    let names = bounded(|| {
+        let (send, names) = mpsc::channel();
+        block_on(async move {
+            spawn_in("outer", async move {
+                let inner = Runtime::new().unwrap();
+                let named = Named(send.clone());
+                drop(inner.spawn_in("inner", async move {
+                    let _named = named;
+                    pending::<()>().await;
+                }));
+                let task = inner.spawn(pending::<()>());
+                drop(inner);
+                assert!(task.await.unwrap_err().is_cancelled());
+                send.send(Partition::current().name()).unwrap();
+            })
+            .await
+            .unwrap();
+        });
+        names.iter().collect::<Vec<_>>()
+    });
+    assert_eq!(names, ["inner", "outer"]);
+}
+
+/// The last to hold a runtime may be a waker that the outer loop drops.
+#[test]
+fn a_runtime_ends_in_a_wakers_destructor() {
+    struct Holds(Mutex<Option<thread::JoinHandle<()>>>, mpsc::Sender<bool>);
+    impl Wake for Holds {
+        fn wake(self: Arc<Self>) {}
+    }
+    impl Drop for Holds {
+        fn drop(&mut self) {
+            let _ = self.0.lock().unwrap().take();
+            let inner = Runtime::new().unwrap();
+            let task = inner.spawn(pending::<()>());
+            drop(inner);
+            let _ = self.1.send(task.is_finished());
+        }
+    }
+    let ended = bounded(|| {
+        let (send, ended) = mpsc::channel();
+        block_on(async move {
+            let waker = Waker::from(Arc::new(Holds(Mutex::new(None), send)));
+            let mut nap = Box::pin(sleep(PATIENCE));
+            poll_fn(|_| {
+                let mut cx = std::task::Context::from_waker(&waker);
+                assert!(std::future::Future::poll(nap.as_mut(), &mut cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+            drop(waker);
+            drop(nap);
+        });
+        ended.try_recv()
+    });
+    assert_eq!(ended, Ok(true));
+}
+
 /// The handle of a refused task names that task and no other: aborting it hits nobody.
 #[test]
 fn a_refused_handle_aborts_nobody() {
