@@ -125,3 +125,92 @@ fn a_refused_handle_aborts_nobody() {
         });
     });
 }
+
+/// Tasks of other threads live in ROOT, whoever's turn it is when they arrive.
+#[test]
+fn strangers_arrive_in_root() {
+    let name = bounded(|| {
+        block_on(async {
+            spawn_in("busy", async {
+                // Another handle is queued here, so that the turn goes on across the arrival.
+                let next = spawn(async {});
+                let handle = Handle::current();
+                let arrive = move || handle.spawn(async { Partition::current().name() });
+                let stranger = thread::spawn(arrive).join().unwrap();
+                next.await.unwrap();
+                stranger.await.unwrap()
+            })
+            .await
+            .unwrap()
+        })
+    });
+    assert_eq!(name, "ROOT");
+}
+
+/// A closed partition takes nothing in from other threads, not even while its own turn is out.
+#[test]
+fn a_closed_partition_is_closed_in_its_own_turn() {
+    let refused = bounded(|| {
+        block_on(async {
+            spawn_in("closing", async {
+                let next = spawn(async {});
+                let here = Partition::current();
+                here.close(Close::Drain);
+                let handle = Handle::current();
+                let stranger = thread::spawn(move || handle.spawn_in(&here, async {}));
+                let stranger = stranger.join().unwrap();
+                next.await.unwrap();
+                stranger.await.unwrap_err().is_refused()
+            })
+            .await
+            .unwrap()
+        })
+    });
+    assert!(refused);
+}
+
+/// Spawns a task in every hook and counts how often it lived in ROOT.
+struct Spawner(Arc<AtomicUsize>);
+
+impl Instrument for Spawner {
+    fn interests(&self) -> Events {
+        Events::TICK
+    }
+
+    fn tick_end(&mut self, _: &evenloop::instrument::TickEnd) {
+        assert_eq!(Partition::current().name(), "ROOT");
+        let in_root = self.0.clone();
+        drop(spawn(async move {
+            if Partition::current().name() == "ROOT" {
+                in_root.fetch_add(1, Ordering::Relaxed);
+            }
+        }));
+    }
+}
+
+/// What a hook does, it does between handles: in ROOT, whoever's turn is out.
+#[test]
+fn hooks_run_in_root() {
+    let in_root = Arc::new(AtomicUsize::new(0));
+    let counted = in_root.clone();
+    bounded(move || {
+        let runtime = Runtime::new().unwrap();
+        runtime.add_instrument(Spawner(in_root));
+        runtime.block_on(async {
+            spawn_in("busy", async {
+                let start = Instant::now();
+                while start.elapsed() < Duration::from_millis(20) {
+                    // Heavy enough for a tick to end in the middle of the turn.
+                    let handle = Instant::now();
+                    while handle.elapsed() < Duration::from_micros(30) {}
+                    yield_now().await;
+                }
+            })
+            .await
+            .unwrap();
+            yield_now().await;
+        });
+        assert!(runtime.handle().metrics().instrument_panics == 0);
+    });
+    assert!(counted.load(Ordering::Relaxed) > 0);
+}

@@ -67,7 +67,7 @@ impl Local {
         F: Future + 'static,
         F::Output: 'static,
     {
-        let partition = self.core.borrow().current;
+        let partition = self.core.borrow().scope();
         self.spawn_at(Some(partition), future, birth)
     }
 
