@@ -126,6 +126,19 @@ fn a_refused_handle_aborts_nobody() {
     });
 }
 
+/// A task of another thread can be aborted on the loop before the loop has heard of it.
+#[test]
+fn aborting_what_has_not_arrived() {
+    bounded(|| {
+        block_on(async {
+            let handle = Handle::current();
+            let task = thread::spawn(move || handle.spawn(pending::<()>())).join().unwrap();
+            task.abort();
+            assert!(task.await.unwrap_err().is_cancelled());
+        });
+    });
+}
+
 /// Tasks of other threads live in ROOT, whoever's turn it is when they arrive.
 #[test]
 fn strangers_arrive_in_root() {

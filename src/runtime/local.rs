@@ -172,12 +172,13 @@ impl Local {
         drop(entry);
     }
 
-    /// Ends a task at its next poll, which is queued here and now.
-    pub(crate) fn abort(&self, id: TaskId) {
+    /// Ends a task at its next poll, which is queued here and now. Returns `false` if there is no
+    /// such task: it has ended, or it has not arrived.
+    pub(crate) fn abort(&self, id: TaskId) -> bool {
         let waker = self.core.borrow_mut().tasks.abort(id);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        let Some(waker) = waker else { return false };
+        waker.wake();
+        true
     }
 
     /// Whether other threads have sent something that was not taken in yet.
@@ -221,7 +222,9 @@ impl Local {
                 self.arrive(task, &target);
                 drop(target);
             }
-            Message::Abort(id) => self.abort(id),
+            Message::Abort(id) => {
+                self.abort(id);
+            }
             Message::Release(id) => self.core.borrow_mut().directory.released(id),
             Message::CancelTimer(id) => self.cancel_timer(id),
             Message::Deregister(id) => self.deregister(id),
