@@ -16,27 +16,24 @@ thread_local! {
         const { ManuallyDrop::new(RefCell::new(None)) };
 }
 
-/// Leaves the loop again when dropped.
+/// Leaves the loop again when dropped, back to the one it was entered from.
 #[derive(Debug)]
-pub(crate) struct Entered(());
+pub(crate) struct Entered {
+    outer: Option<Rc<Local>>,
+}
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        let left = CURRENT.with(|current| current.borrow_mut().take());
+        let left = CURRENT.with(|current| current.replace(self.outer.take()));
         drop(left);
     }
 }
 
-/// Makes `local` the loop of this thread, or returns `None` if the thread is in a loop already.
-pub(crate) fn enter(local: Rc<Local>) -> Option<Entered> {
-    CURRENT.with(|current| {
-        let mut current = current.borrow_mut();
-        if current.is_some() {
-            return None;
-        }
-        *current = Some(local);
-        Some(Entered(()))
-    })
+/// Makes `local` the loop of this thread. It may be in another: a loop can end inside of one,
+/// though not run.
+#[must_use = "the loop is left again when this is dropped"]
+pub(crate) fn enter(local: Rc<Local>) -> Entered {
+    Entered { outer: CURRENT.with(|current| current.replace(Some(local))) }
 }
 
 /// Refuses to run a loop inside a loop.
@@ -77,10 +74,9 @@ pub(crate) fn expect(what: &str) -> Rc<Local> {
 /// Runs `f` if this thread runs the loop that `shared` belongs to.
 #[inline]
 pub(crate) fn with_loop<R>(shared: &Arc<Shared>, f: impl FnOnce(&Rc<Local>) -> R) -> Option<R> {
-    CURRENT.with(|current| match &*current.borrow() {
-        Some(local) if Arc::ptr_eq(&local.shared, shared) => Some(f(local)),
-        _ => None,
-    })
+    // Nothing is borrowed during the call: it may drop a waker, and that may end another loop.
+    let local = get().filter(|local| Arc::ptr_eq(&local.shared, shared))?;
+    Some(f(&local))
 }
 
 /// Queues a task in its partition if this thread runs its loop, else hands it back.

@@ -51,9 +51,12 @@ pub(crate) struct Core {
     pub(crate) directory: Directory,
     pub(crate) clock: Clock,
     settings: Settings,
-    /// The partition whose scope we are in: that of the handle that runs, else ROOT.
+    /// The partition whose turn is out, else ROOT.
     pub(crate) current: PartitionId,
     turn: Option<Turn>,
+    /// A handle or a delivery of that turn runs. In between a turn may well be out, but what the
+    /// loop does then, it does for others.
+    inside: bool,
     /// When the last handle ended, which is when the next one starts.
     stamp: u64,
     /// Nobody competes and nobody watches: handles are not timed.
@@ -102,6 +105,7 @@ impl Core {
             settings,
             current: root,
             turn: None,
+            inside: false,
             stamp: now,
             clockless: false,
             watched: false,
@@ -115,6 +119,17 @@ impl Core {
             main: root,
             closed: false,
         }
+    }
+
+    /// The partition whose scope we are in: that of the handle that runs, else ROOT.
+    #[inline]
+    pub(crate) fn scope(&self) -> PartitionId {
+        if self.inside { self.current } else { self.sched.root() }
+    }
+
+    /// Whether a handle of `partition` runs.
+    pub(crate) fn is_inside(&self, partition: PartitionId) -> bool {
+        self.inside && partition == self.current
     }
 
     /// Queues a handle at the tail of `partition`, or gives it back if there is none such.
@@ -186,6 +201,7 @@ impl Core {
             match self.sched.step(&turn) {
                 Step::Run(handle) => {
                     self.turn = Some(turn);
+                    self.inside = true;
                     if let Queued::Task(task) = &handle {
                         self.tasks.prepare(task.metadata());
                     }
@@ -215,6 +231,7 @@ impl Core {
     /// Charges the handle that just ran.
     #[inline]
     pub(crate) fn ran(&mut self) {
+        self.inside = false;
         self.handles += 1;
         let cost = self.spend();
         if let Some(turn) = self.turn.take() {
@@ -229,8 +246,14 @@ impl Core {
         self.go_on(next);
     }
 
+    /// Begins a delivery to the running partition.
+    pub(crate) fn begin_delivery(&mut self) {
+        self.inside = true;
+    }
+
     /// Puts the marker back behind what a delivery woke; `more` waits for the next one.
     pub(crate) fn delivered(&mut self, more: bool) {
+        self.inside = false;
         if let Some(turn) = self.turn.take() {
             let next = self.sched.delivered(turn, more);
             self.go_on(next);
@@ -379,7 +402,9 @@ impl Core {
 
     /// Who creates what is created now: the handle that runs, with what it has used up to here.
     pub(crate) fn creator(&self) -> Option<Creator> {
-        self.turn.as_ref()?;
+        if !self.inside {
+            return None;
+        }
         let elapsed = self.clock.ticks().saturating_sub(self.stamp);
         let elapsed = if self.clockless { 0 } else { elapsed };
         let spent = self.settings.price_nanos(elapsed);

@@ -73,8 +73,8 @@ impl From<KeyRef<'_>> for Key {
 /// Where something is to live: what [`IntoPartition`](crate::IntoPartition) turns into.
 #[derive(Debug)]
 pub(crate) enum Target {
-    /// Where the one who asks lives; ROOT for other threads.
-    Inherit,
+    /// Where other threads' tasks go that ask for nothing: ROOT.
+    Root,
     Key(Key),
     Partition(Partition),
 }
@@ -392,7 +392,7 @@ impl Core {
     /// Where `target` is, made if need be; `None` if it is closed or gone.
     pub(crate) fn resolve(&mut self, target: &Target, shared: &Shared) -> Option<PartitionId> {
         let id = match target {
-            Target::Inherit => return Some(self.current),
+            Target::Root => self.sched.root(),
             Target::Key(key) => self.by_key(key.as_ref(), shared),
             Target::Partition(partition) => partition.id(),
         };
@@ -402,7 +402,7 @@ impl Core {
     /// Whether new work may be brought to a partition from outside.
     pub(crate) fn is_open(&self, id: PartitionId) -> bool {
         match self.directory.get(id) {
-            Some(record) => !record.info.closed.load(Ordering::Relaxed) || id == self.current,
+            Some(record) => !record.info.closed.load(Ordering::Relaxed) || self.is_inside(id),
             None => false,
         }
     }

@@ -61,7 +61,7 @@ impl Handle {
         let birth = Birth::here();
         match self.local() {
             Some(local) => local.spawn(future, birth),
-            None => self.shared.spawn_remote(Target::Inherit, future, birth),
+            None => self.shared.spawn_remote(Target::Root, future, birth),
         }
     }
 

@@ -67,7 +67,7 @@ impl Local {
         F: Future + 'static,
         F::Output: 'static,
     {
-        let partition = self.core.borrow().current;
+        let partition = self.core.borrow().scope();
         self.spawn_at(Some(partition), future, birth)
     }
 
@@ -122,7 +122,7 @@ impl Local {
         let header = Header::new(self.shared.clone(), TaskId(key), birth.location);
         let (runnable, joint) = task::cell(header, future);
         match partition {
-            Some(partition) => self.admit(&mut core, runnable, partition, birth.name),
+            Some(partition) => self.admit(&mut core, key, runnable, partition, birth.name),
             None => {
                 // Drops the future: after the borrow.
                 drop(core);
@@ -136,11 +136,12 @@ impl Local {
     fn admit(
         &self,
         core: &mut Core,
+        key: u64,
         runnable: Runnable<Shared>,
         partition: PartitionId,
         name: Option<Box<str>>,
     ) {
-        core.tasks.insert(runnable.metadata(), runnable.waker(), partition, name);
+        core.tasks.insert(key, runnable.metadata(), runnable.waker(), partition, name);
         core.directory.task_added(partition);
         let refused = core.push(partition, Queued::Task(runnable));
         assert!(refused.is_ok(), "a task was spawned into a partition that is gone");
@@ -151,7 +152,8 @@ impl Local {
         let mut core = self.core.borrow_mut();
         let partition = core.resolve(target, &self.shared).filter(|_| !core.closed);
         if let Some(partition) = partition {
-            self.admit(&mut core, runnable, partition, None);
+            let key = core.tasks.next_key();
+            self.admit(&mut core, key, runnable, partition, None);
             return;
         }
         drop(core);
@@ -170,12 +172,13 @@ impl Local {
         drop(entry);
     }
 
-    /// Ends a task at its next poll, which is queued here and now.
-    pub(crate) fn abort(&self, id: TaskId) {
+    /// Ends a task at its next poll, which is queued here and now. Returns `false` if there is no
+    /// such task: it has ended, or it has not arrived.
+    pub(crate) fn abort(&self, id: TaskId) -> bool {
         let waker = self.core.borrow_mut().tasks.abort(id);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        let Some(waker) = waker else { return false };
+        waker.wake();
+        true
     }
 
     /// Whether other threads have sent something that was not taken in yet.
@@ -219,7 +222,9 @@ impl Local {
                 self.arrive(task, &target);
                 drop(target);
             }
-            Message::Abort(id) => self.abort(id),
+            Message::Abort(id) => {
+                self.abort(id);
+            }
             Message::Release(id) => self.core.borrow_mut().directory.released(id),
             Message::CancelTimer(id) => self.cancel_timer(id),
             Message::Deregister(id) => self.deregister(id),

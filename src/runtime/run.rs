@@ -198,6 +198,7 @@ impl Local {
         let mut more = false;
         {
             let mut core = self.core.borrow_mut();
+            core.begin_delivery();
             let (current, now) = (core.current, core.harvested());
             if core.io.has_pending(current) {
                 more |= core.io.take(current, DELIVERY_MAX, ready);

@@ -13,6 +13,7 @@ use crate::runtime::directory::{PartitionInfo, Target};
 use crate::runtime::local::Local;
 use crate::runtime::offload::Blocking;
 use crate::runtime::panics::{PanicHook, UnhandledPanic};
+use crate::runtime::tasks::REMOTE;
 use crate::sched::{PartitionId, RegistrationId, TimerId};
 use crate::task::{Header, Home, Payload, Runnable, TaskId};
 
@@ -96,8 +97,9 @@ impl Shared {
         if Blocking::owns(id) {
             return self.blocking.cancel(id);
         }
-        let on_loop = context::with_loop(self, |local| local.abort(id)).is_some();
-        if !on_loop {
+        let aborted = context::with_loop(self, |local| local.abort(id));
+        // The way in keeps the order, so behind a task that is still on it the message finds it.
+        if aborted.is_none() || aborted == Some(false) && id.0 & REMOTE != 0 {
             // A loop that is gone has ended all its tasks.
             let _ = self.send(Message::Abort(id));
         }

@@ -45,36 +45,38 @@ pub(crate) struct Tasks {
 }
 
 impl Tasks {
-    /// The key that the next insert will use; also the id of a task spawned on the loop.
-    pub(crate) fn next_key(&self) -> u64 {
-        let generation = self.generation.wrapping_add(1) & 0x3fff_ffff;
-        u64::from(generation) << 32 | self.entries.vacant_key() as u64
+    /// Gives out the key of a task that is to be registered next, if at all; also the id of one
+    /// spawned on the loop. A key is not given again, or the handle of a task that is refused
+    /// would name its successor.
+    pub(crate) fn next_key(&mut self) -> u64 {
+        self.generation = self.generation.wrapping_add(1) & 0x3fff_ffff;
+        u64::from(self.generation) << 32 | self.entries.vacant_key() as u64
     }
 
-    /// Registers a task under the key that [`next_key`](Self::next_key) announced.
+    /// Registers a task under the key that [`next_key`](Self::next_key) gave last.
     pub(crate) fn insert(
         &mut self,
+        key: u64,
         header: &Header<Shared>,
         waker: Waker,
         partition: PartitionId,
         name: Option<Box<str>>,
     ) {
-        let key = self.next_key();
-        self.generation = (key >> 32) as u32;
         header.key.store(key, Ordering::Relaxed);
         header.partition.store(partition.to_bits(), Ordering::Relaxed);
         if header.id.0 & REMOTE != 0 {
             self.remote.insert(header.id, key);
         }
-        self.entries.insert(Entry {
+        let index = self.entries.insert(Entry {
             waker,
             id: header.id,
             location: header.location,
             partition,
             name,
-            generation: self.generation,
+            generation: (key >> 32) as u32,
             aborted: false,
         });
+        debug_assert_eq!(index, key as u32 as usize, "another task was registered in between");
     }
 
     fn index(&self, key: u64) -> Option<usize> {

@@ -23,7 +23,7 @@ fn wait(watched: &Watched<Std>, direction: Direction) {
 }
 
 fn current() -> PartitionId {
-    context::expect("a test").core.borrow().current
+    context::expect("a test").core.borrow().scope()
 }
 
 fn poller_of_current() -> PollerId {
