@@ -49,8 +49,10 @@ pub(crate) struct Core {
     pub(crate) directory: Directory,
     pub(crate) clock: Clock,
     settings: Settings,
-    /// The partition whose scope we are in: that of the handle that runs, else ROOT.
+    /// The partition whose turn it is, also between two of its handles; else ROOT.
     pub(crate) current: PartitionId,
+    /// What runs now is no part of the turn: a message from outside, an instrument.
+    aside: bool,
     turn: Option<Turn>,
     /// When the last handle ended, which is when the next one starts.
     stamp: u64,
@@ -96,6 +98,7 @@ impl Core {
             clock,
             settings,
             current: root,
+            aside: false,
             turn: None,
             stamp: now,
             clockless: false,
@@ -344,9 +347,21 @@ impl Core {
         Timestamp::from_nanos(self.stamp)
     }
 
+    /// The partition that what is made now belongs to: that of the handle that runs, else ROOT.
+    #[inline]
+    pub(crate) fn scope(&self) -> PartitionId {
+        if self.aside { self.sched.root() } else { self.current }
+    }
+
+    /// Sets whether what runs now is no part of the turn; returns what was set before.
+    pub(crate) fn set_aside(&mut self, aside: bool) -> bool {
+        std::mem::replace(&mut self.aside, aside)
+    }
+
     /// Who creates what is created now: the handle that runs, with what it has used up to here.
     pub(crate) fn creator(&self) -> Option<Creator> {
-        self.turn.as_ref()?;
+        // A turn does not answer for what comes in while it is out.
+        self.turn.as_ref().filter(|_| !self.aside)?;
         let elapsed = self.clock.ticks().saturating_sub(self.stamp);
         let elapsed = if self.clockless { 0 } else { elapsed };
         let spent = self.settings.price_nanos(elapsed);

@@ -392,7 +392,7 @@ impl Core {
     /// Where `target` is, made if need be; `None` if it is closed or gone.
     pub(crate) fn resolve(&mut self, target: &Target, shared: &Shared) -> Option<PartitionId> {
         let id = match target {
-            Target::Inherit => return Some(self.current),
+            Target::Inherit => return Some(self.scope()),
             Target::Key(key) => self.by_key(key.as_ref(), shared),
             Target::Partition(partition) => partition.id(),
         };
@@ -402,7 +402,7 @@ impl Core {
     /// Whether new work may be brought to a partition from outside.
     pub(crate) fn is_open(&self, id: PartitionId) -> bool {
         match self.directory.get(id) {
-            Some(record) => !record.info.closed.load(Ordering::Relaxed) || id == self.current,
+            Some(record) => !record.info.closed.load(Ordering::Relaxed) || id == self.scope(),
             None => false,
         }
     }

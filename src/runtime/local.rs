@@ -67,7 +67,7 @@ impl Local {
         F: Future + 'static,
         F::Output: 'static,
     {
-        let partition = self.core.borrow().current;
+        let partition = self.core.borrow().scope();
         self.spawn_at(Some(partition), future, birth)
     }
 
@@ -189,16 +189,26 @@ impl Local {
     /// boundary.
     pub(crate) fn receive(&self) {
         let mut count = 0;
-        while count < MAIL_MAX {
-            let Some(message) = self.next_message() else { break };
-            count += 1;
-            self.take(message);
-        }
+        self.aside(|| {
+            while count < MAIL_MAX {
+                let Some(message) = self.next_message() else { break };
+                count += 1;
+                self.take(message);
+            }
+        });
         if count > 0 {
             self.shared.counters.remote_wakes(count);
             // Nobody's handle pays for the post.
             self.core.borrow_mut().skip_time();
         }
+    }
+
+    /// Does what belongs to nobody's turn, although one may be out: what it makes is ROOT's.
+    pub(crate) fn aside<R>(&self, f: impl FnOnce() -> R) -> R {
+        let before = self.core.borrow_mut().set_aside(true);
+        let result = f();
+        self.core.borrow_mut().set_aside(before);
+        result
     }
 
     fn next_message(&self) -> Option<Message> {

@@ -132,7 +132,7 @@ impl Partition {
     #[must_use]
     pub fn current() -> Self {
         let local = context::expect("Partition::current");
-        let id = local.core.borrow().current;
+        let id = local.core.borrow().scope();
         local.partition(id).expect("the current partition exists")
     }
 

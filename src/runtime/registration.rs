@@ -50,7 +50,7 @@ impl<S: Source> Watched<S> {
         what: &str,
     ) -> io::Result<Self> {
         let local = context::expect(what);
-        let owner = local.core.borrow().current;
+        let owner = local.core.borrow().scope();
         let registration = Registration::new(&local, &mut source, interest, writable, owner)?;
         Ok(Self { source: Some(source), registration })
     }
@@ -79,7 +79,7 @@ impl<S: Source> Watched<S> {
         what: &str,
     ) -> Result<Self, (S, io::Error)> {
         let local = context::expect(what);
-        let owner = local.core.borrow().current;
+        let owner = local.core.borrow().scope();
         match Registration::new(&local, &mut source, interest, false, owner) {
             Ok(registration) => Ok(Self { source: Some(source), registration }),
             Err(error) => Err((source, error)),
@@ -205,7 +205,7 @@ impl Registration {
     #[inline]
     fn claim(&self, direction: Direction) -> io::Result<()> {
         let claimed = context::with_loop(&self.shared, |local| {
-            let current = local.core.borrow().current;
+            let current = local.core.borrow().scope();
             let owner = self.io.owner(direction);
             if owner == current {
                 return Ok(());

@@ -6,7 +6,7 @@ use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use crate::driver::Readied;
-use crate::instrument::{IoEnd, IoStart, LoopStart, LoopStop, TickEnd, TickStart};
+use crate::instrument::{Events, Hooks, IoEnd, IoStart, LoopStart, LoopStop, TickEnd, TickStart};
 use crate::runtime::context;
 use crate::runtime::coop;
 use crate::runtime::core::{Action, DELIVERY_MAX, Queued};
@@ -27,25 +27,25 @@ impl Local {
     /// Runs the loop until `main`, polled like any other handle of its partition, says it is done.
     pub(crate) fn run(&self, main: &mut dyn FnMut() -> bool) {
         let mut scratch = Scratch::default();
-        self.hooks.loop_start(&LoopStart { at: self.stamp() });
+        self.tell(|hooks| hooks.loop_start(&LoopStart { at: self.stamp() }));
         self.shared.counters.busy(self.shared.now());
         while !self.tick(main, &mut scratch) {}
         self.shared.counters.idle(self.shared.now());
-        self.hooks.loop_stop(&LoopStop { at: self.stamp() });
+        self.tell(|hooks| hooks.loop_stop(&LoopStop { at: self.stamp() }));
     }
 
     /// One pass: a harvest, then turns until the next one is due. Returns whether `main` is done.
     fn tick(&self, main: &mut dyn FnMut() -> bool, scratch: &mut Scratch) -> bool {
         let started = self.stamp();
         let handles = self.core.borrow().handles;
-        self.hooks.tick_start(&TickStart { at: started });
+        self.tell(|hooks| hooks.tick_start(&TickStart { at: started }));
         self.harvest();
         let done = self.turns(main, scratch);
         let handles = self.core.borrow().handles - handles;
         let at = self.stamp();
         self.shared.counters.tick();
         self.shared.counters.ran(handles);
-        self.hooks.tick_end(&TickEnd { started, at, handles });
+        self.tell(|hooks| hooks.tick_end(&TickEnd { started, at, handles }));
         done
     }
 
@@ -145,8 +145,11 @@ impl Local {
     /// Returns the nanoseconds since the last harvest, as [`harvested`](Self::harvested) does.
     fn poll_driver(&self, timeout: Option<Duration>) -> u64 {
         let started = Timestamp::from_nanos(self.shared.now());
-        self.hooks.io_start(&IoStart { at: started, timeout });
-        let harvest = self.driver.borrow_mut().harvest(timeout, |ready| {
+        self.tell(|hooks| hooks.io_start(&IoStart { at: started, timeout }));
+        // Nobody else ends the sleep for what a hook has made runnable just now.
+        let busy = self.core.borrow().sched.runnable() > 0;
+        let patience = if busy { Some(Duration::ZERO) } else { timeout };
+        let harvest = self.driver.borrow_mut().harvest(patience, |ready| {
             let id = RegistrationId::from_bits(ready.token as u64);
             self.source_ready(id, ready);
         });
@@ -157,7 +160,7 @@ impl Local {
         };
         let gap = self.harvested(events);
         let at = self.stamp();
-        self.hooks.io_end(&IoEnd { started, at, timeout, events });
+        self.tell(|hooks| hooks.io_end(&IoEnd { started, at, timeout, events }));
         gap
     }
 
@@ -216,6 +219,14 @@ impl Local {
             self.shared.panic_hook.contain(|| waker.wake());
         }
         self.core.borrow_mut().delivered(more);
+    }
+
+    /// Tells those who watch the loop. What they make is nobody's turn's.
+    #[inline]
+    fn tell(&self, event: impl FnOnce(&Hooks)) {
+        if self.hooks.mask() != Events::NONE {
+            self.aside(|| event(&self.hooks));
+        }
     }
 
     fn stamp(&self) -> Timestamp {

@@ -194,7 +194,7 @@ fn timestamp(shared: &Shared, deadline: Instant) -> Timestamp {
 impl Local {
     fn arm_timer(&self, at: Timestamp, waker: Waker) -> TimerId {
         let mut core = self.core.borrow_mut();
-        let owner = core.current;
+        let owner = core.scope();
         let id = core.timers.insert(owner, at, Alarm { at, waker });
         core.source_changed(owner);
         id
@@ -206,7 +206,7 @@ impl Local {
         let is_known = {
             let mut core = self.core.borrow_mut();
             let Some(owner) = core.timers.owner(id) else { return false };
-            let current = core.current;
+            let current = core.scope();
             if owner != current {
                 core.timers.set_owner(id, current);
                 core.source_changed(current);
