@@ -65,8 +65,9 @@ use crate::sched::Timestamp;
 /// Watches a loop.
 ///
 /// Hooks run on the loop's thread, between handles and outside any task: keep them short and never
-/// block in them. A hook may spawn tasks, and add or remove instruments, itself included. One that
-/// panics is taken off the loop and reported on stderr; the loop goes on.
+/// block in them. A hook may spawn tasks, which are ROOT's unless it says whose they are, and add or
+/// remove instruments, itself included. One that panics is taken off the loop and reported on
+/// stderr; the loop goes on.
 ///
 /// Every event carries its time, so a hook need not read a clock.
 pub trait Instrument {

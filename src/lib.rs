@@ -26,7 +26,7 @@
 //!   implicit, partition by partition.
 //! - Without partitions the loop is a plain FIFO loop.
 //!
-//! Start with [`block_on`], [`spawn`] and [`spawn_in`]; [`Runtime`] and [`Handle`] are for more
+//! Start with [`block_on`], [`spawn()`] and [`spawn_in`]; [`Runtime`] and [`Handle`] are for more
 //! than one call and more than one thread, [`Partition`] for weights and groups.
 
 mod clock;

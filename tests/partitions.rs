@@ -42,7 +42,8 @@ fn scopes_are_inherited() {
             notes.borrow_mut().push(here());
             let _guard = SpawnsOnDrop(notes.clone());
             let deep = spawn(async { spawn(async { here() }).await.unwrap() });
-            notes.borrow_mut().push(deep.await.unwrap());
+            let deep = deep.await.unwrap();
+            notes.borrow_mut().push(deep);
             // A waker called from elsewhere does not move the task.
             sleep(Duration::from_millis(1)).await;
             notes.borrow_mut().push(here());

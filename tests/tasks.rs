@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
@@ -162,7 +162,8 @@ fn waking_oneself_many_times_polls_once_more() {
             }
             for _ in 0..10 {
                 cx.waker().wake_by_ref();
-                cx.waker().clone().wake();
+                let owned = cx.waker().clone();
+                owned.wake();
             }
             Poll::Pending
         }));
@@ -563,14 +564,14 @@ fn blocking_jobs() {
 fn a_full_pool_never_blocks_the_loop() {
     let runtime = Runtime::builder().blocking_threads(2).build().unwrap();
     runtime.block_on(async {
-        let gate = Arc::new(Mutex::new(()));
-        let closed = gate.lock().unwrap();
+        let (closed, gate) = mpsc::channel::<()>();
+        let gate = Arc::new(Mutex::new(gate));
         let mut jobs = JoinSet::new();
         for i in 0..100 {
             let gate = gate.clone();
             jobs.spawn(async move {
                 spawn_blocking(move || {
-                    drop(gate.lock().unwrap());
+                    assert!(gate.lock().unwrap().recv().is_err(), "until it is dropped");
                     i
                 })
                 .await

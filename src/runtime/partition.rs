@@ -116,7 +116,6 @@ impl Partition {
     }
 
     /// Begins to describe the partition called `name`.
-    #[must_use]
     pub fn builder(name: &str) -> PartitionBuilder {
         PartitionBuilder {
             plan: Plan { key: Some(Key::Name(name.into())), ..Plan::default() },

@@ -149,7 +149,10 @@ impl Local {
     fn poll_driver(&self, started: u64, timeout: Option<Duration>) -> usize {
         let at = Timestamp::from_nanos(started);
         self.hooks.io_start(&IoStart { at, timeout });
-        let harvest = self.driver.borrow_mut().harvest(timeout, |ready| {
+        // Nobody else ends the sleep for what a hook has made runnable just now.
+        let busy = self.core.borrow().sched.runnable() > 0;
+        let patience = if busy { Some(Duration::ZERO) } else { timeout };
+        let harvest = self.driver.borrow_mut().harvest(patience, |ready| {
             let id = RegistrationId::from_bits(ready.token as u64);
             self.source_ready(id, ready);
         });
