@@ -227,3 +227,36 @@ fn hooks_run_in_root() {
     });
     assert!(counted.load(Ordering::Relaxed) > 0);
 }
+
+/// Takes its time after every harvest.
+struct Slow;
+
+impl Instrument for Slow {
+    fn interests(&self) -> Events {
+        Events::IO | Events::TICK
+    }
+
+    fn io_end(&mut self, _: &IoEnd) {
+        thread::sleep(Duration::from_micros(300));
+    }
+
+    fn tick_start(&mut self, _: &evenloop::instrument::TickStart) {
+        thread::sleep(Duration::from_micros(300));
+    }
+}
+
+/// A hook slower than the harvest period slows the loop down, and does not stop it.
+#[test]
+fn a_slow_hook_does_not_stop_the_loop() {
+    bounded(|| {
+        let runtime = Runtime::builder().budget(Budget::default()).build().unwrap();
+        runtime.add_instrument(Slow);
+        runtime.block_on(async {
+            let _socket = evenloop::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            for _ in 0..3 {
+                sleep(Duration::from_millis(1)).await;
+                spawn(yield_now()).await.unwrap();
+            }
+        });
+    });
+}
