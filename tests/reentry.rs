@@ -228,6 +228,42 @@ fn hooks_run_in_root() {
     assert!(counted.load(Ordering::Relaxed) > 0);
 }
 
+/// Wakes whoever waits, when the loop is about to sleep.
+struct WakesAtSleep(Arc<Mutex<Option<Waker>>>);
+
+impl Instrument for WakesAtSleep {
+    fn interests(&self) -> Events {
+        Events::IO
+    }
+
+    fn io_start(&mut self, event: &IoStart) {
+        if event.timeout != Some(Duration::ZERO) {
+            if let Some(waker) = self.0.lock().unwrap().take() {
+                waker.wake();
+            }
+        }
+    }
+}
+
+/// The loop does not sleep on work that a hook made just before.
+#[test]
+fn a_wake_in_a_hook_keeps_the_loop_awake() {
+    bounded(|| {
+        let slot = Arc::new(Mutex::new(None));
+        let runtime = Runtime::new().unwrap();
+        runtime.add_instrument(WakesAtSleep(slot.clone()));
+        let mut polls = 0;
+        runtime.block_on(poll_fn(|cx| {
+            polls += 1;
+            if polls == 3 {
+                return Poll::Ready(());
+            }
+            *slot.lock().unwrap() = Some(cx.waker().clone());
+            Poll::Pending
+        }));
+    });
+}
+
 /// Takes its time after every harvest.
 struct Slow;
 

@@ -128,7 +128,7 @@ impl Local {
             let gap = now.saturating_sub(self.core.borrow().harvested().as_nanos());
             self.shared.counters.harvest_gap(gap);
             self.shared.counters.idle(now);
-            self.poll_driver(self.until_next_timer());
+            self.poll_driver(self.sleep_time());
             self.shared.injector().awake();
             self.shared.counters.busy(self.shared.now());
         }
@@ -136,8 +136,11 @@ impl Local {
     }
 
     /// How long to sleep: until the earliest timer of all; `None` is until something happens.
-    fn until_next_timer(&self) -> Option<Duration> {
+    fn sleep_time(&self) -> Option<Duration> {
         let core = self.core.borrow();
+        if core.sched.runnable() > 0 {
+            return Some(Duration::ZERO);
+        }
         let earliest = core.timers.earliest()?;
         Some(Duration::from_nanos(earliest.as_nanos().saturating_sub(core.clock.now())))
     }
@@ -146,7 +149,10 @@ impl Local {
     fn poll_driver(&self, timeout: Option<Duration>) -> u64 {
         let started = Timestamp::from_nanos(self.shared.now());
         self.hooks.io_start(&IoStart { at: started, timeout });
-        let harvest = self.driver.borrow_mut().harvest(timeout, |ready| {
+        // A hook may have woken a task or set a timer, on which the loop must not sleep.
+        let sleeps = timeout != Some(Duration::ZERO);
+        let patience = if sleeps { self.sleep_time() } else { timeout };
+        let harvest = self.driver.borrow_mut().harvest(patience, |ready| {
             let id = RegistrationId::from_bits(ready.token as u64);
             self.source_ready(id, ready);
         });
