@@ -227,3 +227,72 @@ fn hooks_run_in_root() {
     });
     assert!(counted.load(Ordering::Relaxed) > 0);
 }
+
+/// Wakes whoever waits, when the loop is about to sleep.
+struct WakesAtSleep(Arc<Mutex<Option<Waker>>>);
+
+impl Instrument for WakesAtSleep {
+    fn interests(&self) -> Events {
+        Events::IO
+    }
+
+    fn io_start(&mut self, event: &IoStart) {
+        if event.timeout != Some(Duration::ZERO) {
+            if let Some(waker) = self.0.lock().unwrap().take() {
+                waker.wake();
+            }
+        }
+    }
+}
+
+/// The loop does not sleep on work that a hook made just before.
+#[test]
+fn a_wake_in_a_hook_keeps_the_loop_awake() {
+    bounded(|| {
+        let slot = Arc::new(Mutex::new(None));
+        let runtime = Runtime::new().unwrap();
+        runtime.add_instrument(WakesAtSleep(slot.clone()));
+        let mut polls = 0;
+        runtime.block_on(poll_fn(|cx| {
+            polls += 1;
+            if polls == 3 {
+                return Poll::Ready(());
+            }
+            *slot.lock().unwrap() = Some(cx.waker().clone());
+            Poll::Pending
+        }));
+    });
+}
+
+/// Takes its time after every harvest.
+struct Slow;
+
+impl Instrument for Slow {
+    fn interests(&self) -> Events {
+        Events::IO | Events::TICK
+    }
+
+    fn io_end(&mut self, _: &IoEnd) {
+        thread::sleep(Duration::from_micros(300));
+    }
+
+    fn tick_start(&mut self, _: &evenloop::instrument::TickStart) {
+        thread::sleep(Duration::from_micros(300));
+    }
+}
+
+/// A hook slower than the harvest period slows the loop down, and does not stop it.
+#[test]
+fn a_slow_hook_does_not_stop_the_loop() {
+    bounded(|| {
+        let runtime = Runtime::builder().budget(Budget::default()).build().unwrap();
+        runtime.add_instrument(Slow);
+        runtime.block_on(async {
+            let _socket = evenloop::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            for _ in 0..3 {
+                sleep(Duration::from_millis(1)).await;
+                spawn(yield_now()).await.unwrap();
+            }
+        });
+    });
+}

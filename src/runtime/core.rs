@@ -220,7 +220,7 @@ impl Core {
                     self.go_on(next);
                 }
                 Step::Dry => {
-                    let cost = self.spend();
+                    let cost = self.spend_in_between();
                     let ended = self.sched.finish(turn, cost);
                     self.end_turn(ended);
                 }
@@ -254,7 +254,9 @@ impl Core {
     /// Puts the marker back behind what a delivery woke; `more` waits for the next one.
     pub(crate) fn delivered(&mut self, more: bool) {
         self.inside = false;
+        let cost = self.spend_in_between();
         if let Some(turn) = self.turn.take() {
+            self.sched.spend(&turn, cost);
             let next = self.sched.delivered(turn, more);
             self.go_on(next);
         }
@@ -284,6 +286,17 @@ impl Core {
         let elapsed = now.saturating_sub(self.stamp);
         self.stamp = now;
         self.settings.price_nanos(elapsed)
+    }
+
+    /// What the time since the last boundary costs if no handle ran: just the time.
+    fn spend_in_between(&mut self) -> u64 {
+        if self.clockless || !self.settings.timed() {
+            return 0;
+        }
+        let now = self.clock.ticks();
+        let elapsed = now.saturating_sub(self.stamp);
+        self.stamp = now;
+        elapsed
     }
 
     fn begin_turn(&mut self, turn: Turn) -> Turn {
@@ -347,6 +360,11 @@ impl Core {
     /// While handles are not timed the clock is looked at after so many of them as fill a part of
     /// that time, going by the last ones: each if they are long, one in 64 if they are short.
     fn harvest_is_stale(&mut self) -> bool {
+        // With nothing run since then it makes no sense, however long ago it was: hooks or the
+        // post may take that long after each harvest, and the delivery would never come.
+        if self.handles == self.handles_at_harvest {
+            return false;
+        }
         if !self.clockless {
             return self.stamp.saturating_sub(self.harvested) >= HARVEST_WHEN_DRY;
         }

@@ -30,6 +30,7 @@ impl Local {
         self.hooks.loop_start(&LoopStart { at: self.stamp() });
         self.shared.counters.busy(self.shared.now());
         while !self.tick(main, &mut scratch) {}
+        coop::end();
         self.shared.counters.idle(self.shared.now());
         self.hooks.loop_stop(&LoopStop { at: self.stamp() });
     }
@@ -51,50 +52,54 @@ impl Local {
 
     /// Runs handles until the next harvest is due or nothing is runnable.
     fn turns(&self, main: &mut dyn FnMut() -> bool, scratch: &mut Scratch) -> bool {
+        let mut action = self.core.borrow_mut().next();
         loop {
-            let action = self.core.borrow_mut().next();
             match action {
                 Action::Run(handle) => {
-                    let done = self.run_handle(handle, main);
-                    let (due, doomed) = {
-                        let mut core = self.core.borrow_mut();
-                        core.ran();
-                        (core.harvest_is_due(), core.directory.has_doomed())
-                    };
+                    if self.run_handle(handle, main) {
+                        self.core.borrow_mut().ran();
+                        return true;
+                    }
+                    let mail = self.has_mail();
+                    let mut core = self.core.borrow_mut();
+                    core.ran();
+                    let doomed = core.directory.has_doomed();
+                    let due = core.harvest_is_due();
+                    if !(due || doomed || mail) {
+                        action = core.next();
+                        continue;
+                    }
+                    drop(core);
                     if doomed {
                         self.bury();
                     }
-                    if self.has_mail() {
-                        self.receive();
-                    }
-                    if due || done {
-                        return done;
+                    self.receive();
+                    if due {
+                        return false;
                     }
                 }
                 Action::Deliver => self.deliver(scratch),
                 // A delivery is asked for again right after the harvest.
-                Action::Harvest => return false,
-                Action::Sleep => return false,
+                Action::Harvest | Action::Sleep => return false,
             }
+            action = self.core.borrow_mut().next();
         }
     }
 
-    /// Polls one task once. A panic stays inside.
+    /// Polls one task once, or `main`; returns whether `main` is done.
+    ///
+    /// Nothing is thrown here: a task's cell catches what its future throws, and whoever waits for
+    /// the task has left a waker that does not throw.
     #[inline]
     fn run_handle(&self, handle: Queued, main: &mut dyn FnMut() -> bool) -> bool {
         coop::begin();
-        let done = match handle {
-            // What the future throws is caught in the cell. This is about the awaiter's waker.
+        match handle {
             Queued::Task(task) => {
-                self.shared.panic_hook.contain(|| {
-                    task.run();
-                });
+                task.run();
                 false
             }
             Queued::Main => main(),
-        };
-        coop::end();
-        done
+        }
     }
 
     /// Takes in what other threads sent and frees what nothing refers to.
@@ -129,7 +134,7 @@ impl Local {
     fn sleep(&self) {
         let counters = &self.shared.counters;
         let now = self.shared.now();
-        let timeout = self.until_next_timer(now);
+        let timeout = self.sleep_time(now);
         counters.harvest_gap(now.saturating_sub(self.core.borrow().harvested().as_nanos()));
         counters.idle(now);
         let events = self.poll_driver(now, timeout);
@@ -140,8 +145,12 @@ impl Local {
     }
 
     /// How long to sleep: until the earliest timer of all; `None` is until something happens.
-    fn until_next_timer(&self, now: u64) -> Option<Duration> {
-        let earliest = self.core.borrow().timers.earliest()?;
+    fn sleep_time(&self, now: u64) -> Option<Duration> {
+        let core = self.core.borrow();
+        if core.sched.runnable() > 0 {
+            return Some(Duration::ZERO);
+        }
+        let earliest = core.timers.earliest()?;
         Some(Duration::from_nanos(earliest.as_nanos().saturating_sub(now)))
     }
 
@@ -149,9 +158,9 @@ impl Local {
     fn poll_driver(&self, started: u64, timeout: Option<Duration>) -> usize {
         let at = Timestamp::from_nanos(started);
         self.hooks.io_start(&IoStart { at, timeout });
-        // Nobody else ends the sleep for what a hook has made runnable just now.
-        let busy = self.core.borrow().sched.runnable() > 0;
-        let patience = if busy { Some(Duration::ZERO) } else { timeout };
+        // A hook may have woken a task or set a timer, on which the loop must not sleep.
+        let sleeps = timeout != Some(Duration::ZERO);
+        let patience = if sleeps { self.sleep_time(started) } else { timeout };
         let harvest = self.driver.borrow_mut().harvest(patience, |ready| {
             let id = RegistrationId::from_bits(ready.token as u64);
             self.source_ready(id, ready);

@@ -181,9 +181,7 @@ impl Local {
             let action = self.core.borrow_mut().next();
             match action {
                 Action::Run(Queued::Task(task)) => {
-                    self.shared.panic_hook.contain(|| {
-                        task.run();
-                    });
+                    task.run();
                     self.core.borrow_mut().ran();
                 }
                 Action::Run(Queued::Main) => self.core.borrow_mut().ran(),
