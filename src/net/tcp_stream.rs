@@ -305,8 +305,8 @@ impl TcpStream {
         SockRef::from(&*self.io).linger()
     }
 
-    /// Sets how long the system goes on sending after the socket was closed (`SO_LINGER`), in
-    /// whole seconds.
+    /// Sets how long the system goes on sending after the socket was closed (`SO_LINGER`), rounded
+    /// up to whole seconds, and nine hours at most.
     ///
     /// With zero, closing resets the connection and throws away what was not sent. Any other time
     /// makes the *drop* of the stream wait for as long, and with it the loop; avoid it.
@@ -315,6 +315,8 @@ impl TcpStream {
     ///
     /// What the system says.
     pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
+        // What the system rounds down to zero would throw bytes away, and it wraps what is too long.
+        let linger = linger.map(|time| whole_seconds(time).min(LINGER_MAX));
         SockRef::from(&*self.io).set_linger(linger)
     }
 
@@ -327,15 +329,18 @@ impl TcpStream {
         SockRef::from(&*self.io).keepalive()
     }
 
-    /// Sets after how long a silence the system probes the peer; `None` is never.
+    /// Sets after how long a silence the system probes the peer, rounded up to whole seconds;
+    /// `None` is never.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// What the system says: that it does not take zero, or hours on end, for example.
     pub fn set_keepalive(&self, silence: Option<Duration>) -> io::Result<()> {
         let socket = SockRef::from(&*self.io);
         match silence {
-            Some(silence) => socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(silence)),
+            Some(silence) => {
+                socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(whole_seconds(silence)))
+            }
             None => socket.set_keepalive(false),
         }
     }
@@ -345,6 +350,15 @@ const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
 /// What [`TcpStream::classify`] looks at, at most: what any receive buffer can hold.
 const CLASSIFY_MAX: usize = 16 << 10;
+
+/// What every system can count: some keep it in sixteen bits.
+const LINGER_MAX: Duration = Duration::from_secs(i16::MAX as u64);
+
+/// Rounds up.
+fn whole_seconds(time: Duration) -> Duration {
+    let more = u64::from(time.subsec_nanos() > 0);
+    Duration::from_secs(time.as_secs().saturating_add(more))
+}
 
 /// Says whether a connection under way has been made.
 fn connected(stream: &mio::net::TcpStream) -> io::Result<()> {

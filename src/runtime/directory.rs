@@ -17,14 +17,15 @@ use crate::sched::{GroupId, PartitionId, Weight};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Key {
     Name(Box<str>),
-    Number(u64),
+    /// Of any integer type: the same number is the same partition.
+    Number(i128),
 }
 
 /// A key on loan, so that looking a name up allocates nothing.
 #[derive(Clone, Copy, Debug)]
 pub enum KeyRef<'a> {
     Name(&'a str),
-    Number(u64),
+    Number(i128),
 }
 
 impl Hash for KeyRef<'_> {

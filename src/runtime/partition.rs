@@ -320,7 +320,7 @@ impl PartitionBuilder {
 
     /// Describes the partition with the number `key`, such as a tenant's.
     pub fn numbered(key: u64) -> Self {
-        let plan = Plan { key: Some(Key::Number(key)), ..Plan::default() };
+        let plan = Plan { key: Some(Key::Number(key.into())), ..Plan::default() };
         Self { plan, group_weight: None }
     }
 
@@ -410,7 +410,8 @@ impl Local {
 
 /// What names a partition: a string, a number, or a [`Partition`].
 ///
-/// A name or number that nobody uses yet makes a partition of weight 1.
+/// A name or number that nobody uses yet makes a partition of weight 1. The number 7 is the same
+/// partition whatever its type, and another one than the name "7".
 pub trait IntoPartition: sealed::Named {}
 
 impl<T: sealed::Named> IntoPartition for T {}
@@ -454,13 +455,19 @@ macro_rules! named_by_text {
     )*};
 }
 
-named_by_text!(&str, String, &String, Cow<'_, str>, Box<str>, Arc<str>);
+named_by_text!(&str, &&str, String, &String, Cow<'_, str>, Box<str>, Arc<str>);
 
-impl Named for u64 {
-    fn with_name<R>(self, f: impl FnOnce(Name<'_>) -> R) -> R {
-        f(Name::Key(KeyRef::Number(self)))
-    }
+macro_rules! named_by_number {
+    ($($number:ty),*) => {$(
+        impl Named for $number {
+            fn with_name<R>(self, f: impl FnOnce(Name<'_>) -> R) -> R {
+                f(Name::Key(KeyRef::Number(self as i128)))
+            }
+        }
+    )*};
 }
+
+named_by_number!(u8, u16, u32, u64, usize, i8, i16, i32, i64, isize);
 
 impl Named for Partition {
     fn with_name<R>(self, f: impl FnOnce(Name<'_>) -> R) -> R {

@@ -121,9 +121,9 @@ where
     context::expect("evenloop::spawn_blocking").shared.spawn_blocking(f, birth)
 }
 
-/// Spawns a task with keywords: `partition`, `weight` and `name`, each optional, in this order.
+/// Spawns a task with keywords: `partition`, `weight` and `name`, each optional, in any order.
 ///
-/// Without keywords it is [`spawn`]. `weight` makes or changes the weight of the partition;
+/// Without keywords it is [`spawn()`]. They are the methods of [`Spawn`](crate::Spawn). `weight` makes or changes the weight of the partition;
 /// without `partition` it gives the task a fresh partition of that weight. `name` is the task's
 /// name in reports.
 ///
@@ -143,12 +143,8 @@ where
 /// ```
 #[macro_export]
 macro_rules! spawn {
-    ($fut:expr $(, partition = $partition:expr)? $(, weight = $weight:expr)? $(, name = $name:expr)? $(,)?) => {
-        $crate::Spawn::new()
-            $(.partition($partition))?
-            $(.weight($weight))?
-            $(.name($name))?
-            .spawn($fut)
+    ($fut:expr $(, $keyword:ident = $value:expr)* $(,)?) => {
+        $crate::Spawn::new()$(.$keyword($value))*.spawn($fut)
     };
 }
 

@@ -395,6 +395,18 @@ fn options() {
         assert_eq!(near.ttl()?, 42);
         near.set_linger(Some(Duration::ZERO))?;
         assert_eq!(near.linger()?, Some(Duration::ZERO));
+        // Down to zero it would become a reset, and bytes would be lost.
+        near.set_linger(Some(Duration::from_millis(1)))?;
+        assert_eq!(near.linger()?, Some(Duration::from_secs(1)));
+        near.set_linger(Some(Duration::MAX))?;
+        assert_eq!(near.linger()?, Some(Duration::from_secs(i16::MAX as u64)));
+        near.set_linger(None)?;
+        assert_eq!(near.linger()?, None);
+        near.set_keepalive(Some(Duration::from_millis(1)))?;
+        for absurd in [Duration::ZERO, Duration::MAX] {
+            let refused = near.set_keepalive(Some(absurd)).unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::InvalidInput, "{refused}");
+        }
         near.set_keepalive(Some(Duration::from_secs(60)))?;
         assert!(near.keepalive()?);
         near.set_keepalive(None)?;
