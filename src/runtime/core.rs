@@ -189,7 +189,7 @@ impl Core {
                 // What was roused at this boundary, after the handle was charged, must not wait for
                 // yet another handle of a turn it may preempt.
                 Some(turn) if self.overtaken && self.sched.queue_len(self.current) > 0 => {
-                    self.settle(turn, 0);
+                    self.settle_again(turn);
                     continue;
                 }
                 Some(turn) => turn,
@@ -234,15 +234,18 @@ impl Core {
         self.inside = false;
         self.handles += 1;
         let cost = self.spend();
+        self.overtaken = false;
         if let Some(turn) = self.turn.take() {
-            self.settle(turn, cost);
+            let next = self.sched.charge(turn, cost);
+            self.go_on(next);
         }
     }
 
-    #[inline]
-    fn settle(&mut self, turn: Turn, cost: u64) {
+    /// Asks once more whether the turn goes on.
+    #[cold]
+    fn settle_again(&mut self, turn: Turn) {
         self.overtaken = false;
-        let next = self.sched.charge(turn, cost);
+        let next = self.sched.charge(turn, 0);
         self.go_on(next);
     }
 

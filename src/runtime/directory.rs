@@ -94,6 +94,8 @@ pub(crate) struct PartitionInfo {
 /// What the loop keeps of a partition.
 #[derive(Debug)]
 struct Record {
+    /// As in `info`, which is another cache line away.
+    id: PartitionId,
     info: Arc<PartitionInfo>,
     group: Option<GroupId>,
     poller: PollerId,
@@ -164,6 +166,7 @@ impl Directory {
             self.records.resize_with(index + 1, || None);
         }
         self.records[index] = Some(Record {
+            id: info.id,
             info: Arc::new(info),
             group,
             poller,
@@ -177,12 +180,12 @@ impl Directory {
 
     #[inline]
     fn get(&self, id: PartitionId) -> Option<&Record> {
-        self.records.get(id.index())?.as_ref().filter(|record| record.info.id == id)
+        self.records.get(id.index())?.as_ref().filter(|record| record.id == id)
     }
 
     #[inline]
     fn get_mut(&mut self, id: PartitionId) -> Option<&mut Record> {
-        self.records.get_mut(id.index())?.as_mut().filter(|record| record.info.id == id)
+        self.records.get_mut(id.index())?.as_mut().filter(|record| record.id == id)
     }
 
     #[inline]

@@ -328,7 +328,7 @@ impl<H> Dispatcher<H> {
     ///
     /// If the queue is empty and a delivery is still to come the turn goes on, spent or not: the
     /// delivery shows whether the partition is idle. O(1).
-    #[inline]
+    #[inline(always)]
     pub fn charge(&mut self, turn: Turn, cost: u64) -> Next {
         self.pay(&turn, cost);
         let delivers_first = match self.nodes.get_mut(turn.partition()) {
@@ -353,7 +353,7 @@ impl<H> Dispatcher<H> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn pay(&mut self, turn: &Turn, cost: u64) {
         let lease = self.lease.expect("settled a turn that was not picked");
         assert_eq!(lease.partition, turn.partition(), "settled another turn than was picked");
@@ -387,7 +387,7 @@ impl<H> Dispatcher<H> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn settle(&mut self, turn: Turn) -> Next {
         let lease = self.lease.expect("settled a turn that was not picked");
         let index = turn.partition().index;
