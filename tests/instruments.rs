@@ -294,6 +294,38 @@ fn load_rises_during_a_stall() {
     });
 }
 
+/// While one handle holds the loop, another thread sees who runs, who waits for his turn and who
+/// has nothing to do, and finds every partition there is.
+#[test]
+fn counters_go_on_during_a_stall() {
+    block_on(async {
+        let (stalled, victim) = (Partition::current(), Partition::named("victim"));
+        let idle = Partition::named("idle");
+        let waiting = victim.spawn(async {});
+        let handle = Handle::current();
+        let (released, stall) = mpsc::channel();
+        let watcher = thread::spawn({
+            let all = [stalled.clone(), victim, idle];
+            move || {
+                let read = || {
+                    let [stalled, victim, idle] = all.each_ref().map(Partition::metrics);
+                    [handle.metrics().busy, stalled.running, victim.starved, idle.waiting]
+                };
+                let before = read();
+                while read().iter().zip(before).any(|(now, before)| *now < before + ms(20)) {
+                    thread::sleep(ms(1));
+                }
+                assert_eq!(all[1].metrics().queued, 1);
+                assert_eq!(handle.partitions(), all);
+                released.send(()).unwrap();
+            }
+        });
+        stall.recv_timeout(PATIENCE).expect("the counters go on while this handle runs");
+        watcher.join().unwrap();
+        waiting.await.unwrap();
+    });
+}
+
 /// The loop's own load and the instrument's are the same measure.
 #[test]
 fn the_load_instrument_agrees_with_the_loop() {

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use evenloop::time::sleep;
-use evenloop::{Handle, Runtime, spawn, spawn_blocking, spawn_in, yield_now};
+use evenloop::{Budget, Handle, Runtime, spawn, spawn_blocking, spawn_in, yield_now};
 
 /// The report names what was still pending: where it was spawned, in which partition, its name.
 #[test]
@@ -56,29 +56,42 @@ impl Drop for Note {
     }
 }
 
-/// Tasks are dropped on the loop's thread, each in its own partition; within one in the order of
-/// spawning.
+/// Tasks are dropped on the loop's thread, each in its own partition, in the order of spawning:
+/// whichever partition they are in, whether they wait or are about to run, and although slots are
+/// used again.
 #[test]
 fn tasks_are_dropped_in_order_and_in_place() {
     let log: Rc<RefCell<Vec<String>>> = Rc::default();
-    let runtime = Runtime::new().unwrap();
-    for name in ["a", "b", "c"] {
+    let runtime = Runtime::builder().budget(Budget::handles(1)).build().unwrap();
+    let busy = [runtime.spawn(yield_now()), runtime.spawn(yield_now())];
+    for (name, place) in [("a", "x"), ("b", "y"), ("c", "x")] {
+        let note = Note(name, log.clone());
+        runtime.spawn_in(place, async move {
+            let _note = note;
+            pending::<()>().await;
+        });
+    }
+    let note = Note("d", log.clone());
+    runtime.spawn_in("y", async move {
+        let _note = note;
+        loop {
+            yield_now().await;
+        }
+    });
+    // The slots of these two are taken by those that follow.
+    for task in busy {
+        runtime.block_on(task).unwrap();
+    }
+    for name in ["e", "f"] {
         let note = Note(name, log.clone());
         runtime.spawn(async move {
             let _note = note;
             pending::<()>().await;
         });
     }
-    let note = Note("d", log.clone());
-    runtime.spawn_in("place", async move {
-        let _note = note;
-        pending::<()>().await;
-    });
-    runtime.block_on(yield_now());
     drop(runtime);
-    let mut log = log.take();
-    log.sort();
-    assert_eq!(log, ["a in ROOT", "b in ROOT", "c in ROOT", "d in place"]);
+    let expected = ["a in x", "b in y", "c in x", "d in y", "e in ROOT", "f in ROOT"];
+    assert_eq!(*log.borrow(), expected);
 }
 
 /// What destructors do while the runtime goes is safe: spawning is refused, timers and wakes are

@@ -282,7 +282,7 @@ impl Core {
     /// What the time since the last boundary costs; a new boundary begins.
     #[inline]
     fn spend(&mut self) -> u64 {
-        if self.clockless {
+        if self.is_untimed() {
             return self.settings.price_nanos(0);
         }
         let now = self.clock.ticks();
@@ -293,13 +293,30 @@ impl Core {
 
     /// What the time since the last boundary costs if no handle ran: just the time.
     fn spend_in_between(&mut self) -> u64 {
-        if self.clockless || !self.settings.timed() {
+        if self.is_untimed() {
             return 0;
         }
         let now = self.clock.ticks();
         let elapsed = now.saturating_sub(self.stamp);
         self.stamp = now;
         elapsed
+    }
+
+    /// Whether handles are not timed, since nobody competes or the budget only counts them.
+    #[inline]
+    fn is_untimed(&self) -> bool {
+        self.clockless || !self.settings.timed()
+    }
+
+    /// Makes `partition` the scope of what runs outside of all turns, until [`leave`](Self::leave).
+    pub(crate) fn enter(&mut self, partition: PartitionId) {
+        self.current = partition;
+        self.inside = true;
+    }
+
+    pub(crate) fn leave(&mut self) {
+        self.current = self.sched.root();
+        self.inside = false;
     }
 
     fn begin_turn(&mut self, turn: Turn) -> Turn {
@@ -348,38 +365,32 @@ impl Core {
     /// Whether the sources and timers of the other partitions have waited long enough.
     #[inline]
     pub(crate) fn harvest_is_due(&mut self) -> bool {
-        if self.clockless {
-            if self.handles - self.looked < HARVEST_HANDLES {
-                return false;
-            }
-            self.looked = self.handles;
-            return self.clock.ticks().saturating_sub(self.harvested) >= HARVEST_PERIOD;
+        if self.is_untimed() {
+            self.look();
         }
         self.stamp.saturating_sub(self.harvested) >= HARVEST_PERIOD
     }
 
+    /// Looks at the clock while handles are not timed: after so many of them as fill a part of the
+    /// time a harvest may wait, going by the last ones. Each if they are long, one in 64 if they
+    /// are short.
+    #[inline]
+    fn look(&mut self) {
+        if self.handles - self.looked >= self.look_after {
+            self.stamp = self.clock.ticks();
+            self.looked = self.handles;
+            let handles = (self.handles - self.handles_at_harvest).max(1);
+            let mean = self.stamp.saturating_sub(self.harvested) / handles;
+            self.look_after = (HARVEST_WHEN_DRY / 4 / mean.max(1)).clamp(1, HARVEST_HANDLES);
+        }
+    }
+
     /// Whether a partition that runs dry should look again at the kernel and the timers first.
-    ///
-    /// While handles are not timed the clock is looked at after so many of them as fill a part of
-    /// that time, going by the last ones: each if they are long, one in 64 if they are short.
-    fn harvest_is_stale(&mut self) -> bool {
+    fn harvest_is_stale(&self) -> bool {
         // With nothing run since then it makes no sense, however long ago it was: hooks or the
         // post may take that long after each harvest, and the delivery would never come.
-        if self.handles == self.handles_at_harvest {
-            return false;
-        }
-        if !self.clockless {
-            return self.stamp.saturating_sub(self.harvested) >= HARVEST_WHEN_DRY;
-        }
-        let handles = self.handles - self.looked;
-        if handles < self.look_after {
-            return false;
-        }
-        let since = self.clock.ticks().saturating_sub(self.harvested);
-        let mean = since / (self.handles - self.handles_at_harvest).max(1);
-        self.looked = self.handles;
-        self.look_after = (HARVEST_WHEN_DRY / 4 / mean.max(1)).clamp(1, HARVEST_HANDLES);
-        since >= HARVEST_WHEN_DRY
+        self.handles != self.handles_at_harvest
+            && self.stamp.saturating_sub(self.harvested) >= HARVEST_WHEN_DRY
     }
 
     fn has_deliveries(&self) -> bool {
@@ -426,15 +437,14 @@ impl Core {
         if !self.inside {
             return None;
         }
-        let elapsed = self.clock.ticks().saturating_sub(self.stamp);
-        let elapsed = if self.clockless { 0 } else { elapsed };
-        let spent = self.settings.price_nanos(elapsed);
+        let since = if self.is_untimed() { self.stamp } else { self.clock.ticks() };
+        let spent = self.settings.price_nanos(since.saturating_sub(self.stamp));
         Some(Creator { partition: self.current, spent })
     }
 
     /// Whether the handle that runs has used up what one turn of its partition grants.
     pub(crate) fn turn_is_spent(&self) -> bool {
-        if self.clockless || self.turn.is_none() || !self.settings.timed() {
+        if self.turn.is_none() || self.is_untimed() {
             return false;
         }
         let elapsed = self.clock.ticks().saturating_sub(self.stamp);

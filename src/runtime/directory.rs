@@ -98,6 +98,7 @@ struct Record {
     id: PartitionId,
     info: Arc<PartitionInfo>,
     group: Option<GroupId>,
+    /// Its own; of no account in a group, which has one for all.
     poller: PollerId,
     tasks: usize,
     /// Handles given out, each of which will be released once.
@@ -152,15 +153,11 @@ impl Directory {
             shrunk: Vec::new(),
             due: Vec::new(),
         };
-        directory.insert(
-            PartitionInfo::new(root, None, None, Weight::ONE, now),
-            None,
-            PollerId::SHARED,
-        );
+        directory.insert(PartitionInfo::new(root, None, None, Weight::ONE, now), None);
         directory
     }
 
-    fn insert(&mut self, info: PartitionInfo, group: Option<GroupId>, poller: PollerId) {
+    fn insert(&mut self, info: PartitionInfo, group: Option<GroupId>) {
         let index = info.id.index();
         if self.records.len() <= index {
             self.records.resize_with(index + 1, || None);
@@ -169,7 +166,7 @@ impl Directory {
             id: info.id,
             info: Arc::new(info),
             group,
-            poller,
+            poller: PollerId::SHARED,
             tasks: 0,
             handles: 0,
             handle: Weak::new(),
@@ -202,7 +199,8 @@ impl Directory {
     }
 
     pub(crate) fn poller(&self, id: PartitionId) -> PollerId {
-        self.get(id).map_or(PollerId::SHARED, |record| record.poller)
+        let Some(record) = self.get(id) else { return PollerId::SHARED };
+        record.group.map_or(record.poller, |group| self.group_records[&group].poller)
     }
 
     /// Whether another partition than `id` has timers or sources.
@@ -332,10 +330,8 @@ impl Core {
             Err(_) => unreachable!("a group in the directory is known to the dispatcher"),
         };
         let name = group.map(|group| self.directory.group_records[&group].name.clone());
-        let poller =
-            group.map_or(PollerId::SHARED, |group| self.directory.group_records[&group].poller);
         let info = PartitionInfo::new(id, plan.key.clone(), name, weight, self.now());
-        self.directory.insert(info, group, poller);
+        self.directory.insert(info, group);
         if let Some(key) = plan.key {
             self.directory.keys.insert(key, id);
         }
@@ -376,9 +372,9 @@ impl Core {
     /// Gives a partition, or the group it is in, a poller of its own.
     pub(crate) fn set_poller(&mut self, id: PartitionId, poller: PollerId) {
         let Some(record) = self.directory.get_mut(id) else { return };
-        record.poller = poller;
-        if let Some(group) = record.group {
-            self.directory.group_records[&group].poller = poller;
+        match record.group {
+            Some(group) => self.directory.group_records[&group].poller = poller,
+            None => record.poller = poller,
         }
     }
 

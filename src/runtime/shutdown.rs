@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use crate::runtime::context;
 use crate::runtime::core::{Action, Queued};
 use crate::runtime::local::Local;
-use crate::task::TaskId;
+use crate::runtime::shared::Shared;
+use crate::task::{Runnable, TaskId};
 
 /// What a runtime still had to do when it was shut down.
 #[derive(Clone, Debug, Default)]
@@ -141,7 +142,7 @@ impl Local {
     fn pending(&self) -> Vec<PendingTask> {
         let core = self.core.borrow();
         let mut tasks: Vec<_> = core.tasks.iter().collect();
-        tasks.sort_by_key(|task| task.spawned());
+        tasks.sort_by_key(|task| task.spawned);
         let name = |task: &crate::runtime::tasks::Entry| {
             core.directory.info(task.partition).map_or_else(String::new, |info| info.name())
         };
@@ -156,7 +157,8 @@ impl Local {
             .collect()
     }
 
-    /// Ends every task by a last poll that drops its future.
+    /// Ends every task by a last poll that drops its future, in the order of spawning and each in
+    /// its own partition.
     ///
     /// A wake from another thread may have taken a task's handle just now; it is on its way here
     /// and cannot be taken from that thread, so this waits until the last one has come in.
@@ -165,26 +167,40 @@ impl Local {
         for id in ids {
             self.abort(id);
         }
-        loop {
-            self.run_out();
-            if self.core.borrow().tasks.len() == 0 {
-                return;
-            }
+        let mut last = Vec::new();
+        while last.len() < self.core.borrow().tasks.len() {
+            self.collect_handles(&mut last);
             std::thread::yield_now();
+        }
+        last.sort_by_key(|task| self.core.borrow().tasks.get(task.metadata()).map(|t| t.spawned));
+        for task in last {
+            self.drop_task(task);
         }
     }
 
-    /// Runs handles until none is left, whatever the budgets say.
-    fn run_out(&self) {
+    fn drop_task(&self, task: Runnable<Shared>) {
+        {
+            let mut core = self.core.borrow_mut();
+            let entry = core.tasks.get(task.metadata());
+            let partition = entry.map_or(core.sched.root(), |entry| entry.partition);
+            core.enter(partition);
+        }
+        task.run();
+        self.core.borrow_mut().leave();
+    }
+
+    /// Takes every handle out of the queues, whatever the budgets say.
+    fn collect_handles(&self, tasks: &mut Vec<Runnable<Shared>>) {
         loop {
             self.receive_all();
             let action = self.core.borrow_mut().next();
             match action {
-                Action::Run(Queued::Task(task)) => {
-                    task.run();
+                Action::Run(handle) => {
                     self.core.borrow_mut().ran();
+                    if let Queued::Task(task) = handle {
+                        tasks.push(task);
+                    }
                 }
-                Action::Run(Queued::Main) => self.core.borrow_mut().ran(),
                 Action::Deliver | Action::Harvest => self.core.borrow_mut().delivered(false),
                 Action::Sleep => return,
             }
@@ -197,8 +213,12 @@ impl Local {
         }
     }
 
+    /// Frees what the tasks referred to. The queues hold markers at most, and a poll of a future
+    /// that `block_on` ran once.
     fn tidy_queues(&self) {
-        self.run_out();
+        let mut tasks = Vec::new();
+        self.collect_handles(&mut tasks);
+        assert!(tasks.is_empty(), "a task was woken after all of them had ended");
         self.bury();
     }
 

@@ -23,21 +23,16 @@ pub(crate) struct Entry {
     pub(crate) location: &'static Location<'static>,
     pub(crate) partition: PartitionId,
     pub(crate) name: Option<Box<str>>,
-    generation: u32,
+    /// How many tasks there were before it.
+    pub(crate) spawned: u64,
     aborted: bool,
-}
-
-impl Entry {
-    /// A number that grows from one task to the next.
-    pub(crate) fn spawned(&self) -> u32 {
-        self.generation
-    }
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Tasks {
     entries: Slab<Entry>,
-    generation: u32,
+    /// How many tasks there have been.
+    spawned: u64,
     /// Keys of tasks whose ids were given on other threads.
     remote: IndexMap<TaskId, u64>,
     /// Tasks that are to end at their next poll.
@@ -49,8 +44,8 @@ impl Tasks {
     /// spawned on the loop. A key is not given again, or the handle of a task that is refused
     /// would name its successor.
     pub(crate) fn next_key(&mut self) -> u64 {
-        self.generation = self.generation.wrapping_add(1) & 0x3fff_ffff;
-        u64::from(self.generation) << 32 | self.entries.vacant_key() as u64
+        self.spawned += 1;
+        generation(self.spawned) << 32 | self.entries.vacant_key() as u64
     }
 
     /// Registers a task under the key that [`next_key`](Self::next_key) gave last.
@@ -73,7 +68,7 @@ impl Tasks {
             location: header.location,
             partition,
             name,
-            generation: (key >> 32) as u32,
+            spawned: self.spawned,
             aborted: false,
         });
         debug_assert_eq!(index, key as u32 as usize, "another task was registered in between");
@@ -82,7 +77,7 @@ impl Tasks {
     fn index(&self, key: u64) -> Option<usize> {
         let index = key as u32 as usize;
         let entry = self.entries.get(index)?;
-        (u64::from(entry.generation) == key >> 32).then_some(index)
+        (generation(entry.spawned) == key >> 32).then_some(index)
     }
 
     /// Forgets a task whose future has been dropped.
@@ -118,6 +113,11 @@ impl Tasks {
         }
     }
 
+    pub(crate) fn get(&self, header: &Header<Shared>) -> Option<&Entry> {
+        let index = self.index(header.key.load(Ordering::Relaxed))?;
+        self.entries.get(index)
+    }
+
     pub(crate) fn ids(&self) -> Vec<TaskId> {
         self.entries.iter().map(|(_, entry)| entry.id).collect()
     }
@@ -129,4 +129,9 @@ impl Tasks {
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
+}
+
+/// What tells tasks apart that had the same slot one after the other.
+fn generation(spawned: u64) -> u64 {
+    (spawned + 1) & 0x3fff_ffff
 }

@@ -69,6 +69,31 @@ fn ownership_follows_the_waiter() {
     });
 }
 
+/// A group has one poller for all its members, those included that were there before, whichever
+/// of them asks for it and how often.
+#[test]
+fn a_group_has_one_poller() {
+    block_on(async {
+        let poller = |partition: &Partition| {
+            context::expect("a test").core.borrow().poller_of(partition.id())
+        };
+        let member =
+            |name, isolated| Partition::builder(name).group("crowd").isolated_io(isolated).build();
+        let early = member("early", false);
+        assert_eq!(poller(&early), PollerId::SHARED);
+        let asking = member("asking", true);
+        let theirs = poller(&asking);
+        assert_ne!(theirs, PollerId::SHARED);
+        for partition in [&early, &member("early", true), &member("late", false)] {
+            assert_eq!(poller(partition), theirs);
+        }
+        drop(asking);
+        yield_now().await;
+        yield_now().await;
+        assert_eq!(poller(&early), theirs, "it stays until the last of them goes");
+    });
+}
+
 /// A wait elsewhere takes nothing from the loop's partitions.
 #[test]
 fn other_threads_own_nothing() {
