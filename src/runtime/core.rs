@@ -243,7 +243,9 @@ impl Core {
     /// Puts the marker back behind what a delivery woke; `more` waits for the next one.
     pub(crate) fn delivered(&mut self, more: bool) {
         self.inside = false;
+        let cost = self.spend_on_delivery();
         if let Some(turn) = self.turn.take() {
+            self.sched.spend(&turn, cost);
             let next = self.sched.delivered(turn, more);
             self.go_on(next);
         }
@@ -273,6 +275,18 @@ impl Core {
         let elapsed = now.saturating_sub(self.stamp);
         self.stamp = now;
         self.settings.price_nanos(elapsed)
+    }
+
+    /// What a delivery costs: its time, and no handle. Charged by itself, since the handle after it
+    /// may be another partition's.
+    fn spend_on_delivery(&mut self) -> u64 {
+        if self.clockless {
+            return 0;
+        }
+        let now = self.clock.ticks();
+        let elapsed = now.saturating_sub(self.stamp);
+        self.stamp = now;
+        if self.settings.timed() { elapsed } else { 0 }
     }
 
     fn begin_turn(&mut self, turn: Turn) -> Turn {
