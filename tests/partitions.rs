@@ -4,9 +4,10 @@ use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use evenloop::time::sleep;
 use evenloop::{
@@ -453,4 +454,49 @@ fn metrics_add_up() {
         assert!((0.0..=1.0).contains(&load), "{load}");
     });
     assert!(runtime.handle().metrics().handles >= 100);
+}
+
+/// What a partition's timers cost when they fire is its own time, not that of whoever runs next.
+#[test]
+fn deliveries_are_paid_by_who_gets_them() {
+    struct Slow(Mutex<Option<Waker>>);
+    impl Wake for Slow {
+        fn wake(self: Arc<Self>) {
+            let start = Instant::now();
+            while start.elapsed() < COST {}
+            // Somebody who preempts the turn at once.
+            self.0.lock().unwrap().take().unwrap().wake();
+        }
+    }
+    const COST: Duration = Duration::from_millis(30);
+    block_on(async {
+        let slow = Arc::new(Slow(Mutex::new(None)));
+        // A timer elsewhere, so that time counts though nobody competes.
+        drop(spawn(sleep(Duration::MAX)));
+        let partition = Partition::named("slow");
+        let ready = partition.spawn({
+            let waker = Waker::from(slow.clone());
+            let slow = slow.clone();
+            async move {
+                let mut nap = Box::pin(sleep(Duration::from_millis(1)));
+                assert!(nap.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+                // Busy, so that its turn goes on after the delivery.
+                while slow.0.lock().unwrap().is_some() {
+                    yield_now().await;
+                }
+            }
+        });
+        let mut waits = false;
+        poll_fn(|cx| {
+            if std::mem::replace(&mut waits, true) {
+                return Poll::Ready(());
+            }
+            *slow.0.lock().unwrap() = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+        let running = partition.metrics().running;
+        assert!(running >= COST, "{running:?}");
+        ready.await.unwrap();
+    });
 }
