@@ -18,25 +18,23 @@ thread_local! {
 
 /// Leaves the loop again when dropped.
 #[derive(Debug)]
-pub(crate) struct Entered(());
+#[must_use = "the loop is left when this is dropped"]
+pub(crate) struct Entered {
+    /// The loop that goes on then: a runtime may end inside a task of another one.
+    outer: Option<Rc<Local>>,
+}
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        let left = CURRENT.with(|current| current.borrow_mut().take());
+        let outer = self.outer.take();
+        let left = CURRENT.with(|current| current.replace(outer));
         drop(left);
     }
 }
 
-/// Makes `local` the loop of this thread, or returns `None` if the thread is in a loop already.
-pub(crate) fn enter(local: Rc<Local>) -> Option<Entered> {
-    CURRENT.with(|current| {
-        let mut current = current.borrow_mut();
-        if current.is_some() {
-            return None;
-        }
-        *current = Some(local);
-        Some(Entered(()))
-    })
+/// Makes `local` the loop of this thread.
+pub(crate) fn enter(local: Rc<Local>) -> Entered {
+    Entered { outer: CURRENT.with(|current| current.replace(Some(local))) }
 }
 
 /// Refuses to run a loop inside a loop.

@@ -184,11 +184,13 @@ impl Local {
             let entry = core.tasks.get(task.metadata());
             let partition = entry.map(|entry| entry.partition);
             core.current = partition.unwrap_or(core.sched.root());
+            core.set_aside(false);
         }
         self.shared.panic_hook.contain(|| {
             task.run();
         });
         let mut core = self.core.borrow_mut();
+        core.set_aside(true);
         core.current = core.sched.root();
     }
 
