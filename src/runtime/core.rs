@@ -51,7 +51,8 @@ pub(crate) struct Core {
     settings: Settings,
     /// The partition whose turn it is, also between two of its handles; else ROOT.
     pub(crate) current: PartitionId,
-    /// What runs now is no part of the turn: a message from outside, an instrument.
+    /// What runs now is no part of the turn: a message from outside, an instrument, or whatever
+    /// the thread does when the loop does not run.
     aside: bool,
     turn: Option<Turn>,
     /// When the last handle ended, which is when the next one starts.
@@ -98,7 +99,7 @@ impl Core {
             clock,
             settings,
             current: root,
-            aside: false,
+            aside: true,
             turn: None,
             stamp: now,
             clockless: false,
@@ -353,6 +354,11 @@ impl Core {
         if self.aside { self.sched.root() } else { self.current }
     }
 
+    /// The partition of the handle that runs, if one does.
+    pub(crate) fn running(&self) -> Option<PartitionId> {
+        (self.turn.is_some() && !self.aside).then_some(self.current)
+    }
+
     /// Sets whether what runs now is no part of the turn; returns what was set before.
     pub(crate) fn set_aside(&mut self, aside: bool) -> bool {
         std::mem::replace(&mut self.aside, aside)
@@ -360,12 +366,11 @@ impl Core {
 
     /// Who creates what is created now: the handle that runs, with what it has used up to here.
     pub(crate) fn creator(&self) -> Option<Creator> {
-        // A turn does not answer for what comes in while it is out.
-        self.turn.as_ref().filter(|_| !self.aside)?;
+        let partition = self.running()?;
         let elapsed = self.clock.ticks().saturating_sub(self.stamp);
         let elapsed = if self.clockless { 0 } else { elapsed };
         let spent = self.settings.price_nanos(elapsed);
-        Some(Creator { partition: self.current, spent })
+        Some(Creator { partition, spent })
     }
 
     /// Whether the handle that runs has used up what one turn of its partition grants.

@@ -389,19 +389,17 @@ impl Core {
     /// Where `target` is, made if need be; `None` if it is closed or gone.
     pub(crate) fn resolve(&mut self, target: &Target, shared: &Shared) -> Option<PartitionId> {
         let id = match target {
-            Target::Inherit => return Some(self.scope()),
+            Target::Inherit => self.scope(),
             Target::Key(key) => self.by_key(key.as_ref(), shared),
             Target::Partition(partition) => partition.id(),
         };
         self.is_open(id).then_some(id)
     }
 
-    /// Whether new work may be brought to a partition from outside.
+    /// Whether a partition takes in new work. What runs in a closed one may still spawn there.
     pub(crate) fn is_open(&self, id: PartitionId) -> bool {
-        match self.directory.get(id) {
-            Some(record) => !record.info.closed.load(Ordering::Relaxed) || id == self.scope(),
-            None => false,
-        }
+        let is_closed = |info: &Arc<PartitionInfo>| info.closed.load(Ordering::Relaxed);
+        self.running() == Some(id) || self.directory.info(id).is_some_and(|info| !is_closed(info))
     }
 
     /// Frees the partitions nothing refers to; returns the pollers to release.

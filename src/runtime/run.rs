@@ -27,11 +27,13 @@ impl Local {
     /// Runs the loop until `main`, polled like any other handle of its partition, says it is done.
     pub(crate) fn run(&self, main: &mut dyn FnMut() -> bool) {
         let mut scratch = Scratch::default();
+        self.core.borrow_mut().set_aside(false);
         self.tell(|hooks| hooks.loop_start(&LoopStart { at: self.stamp() }));
         self.shared.counters.busy(self.shared.now());
         while !self.tick(main, &mut scratch) {}
         self.shared.counters.idle(self.shared.now());
         self.tell(|hooks| hooks.loop_stop(&LoopStop { at: self.stamp() }));
+        self.core.borrow_mut().set_aside(true);
     }
 
     /// One pass: a harvest, then turns until the next one is due. Returns whether `main` is done.
