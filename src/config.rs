@@ -8,11 +8,11 @@ use std::time::Duration;
 /// A handle is one poll of a task. With both limits set, each handle costs the longer of the time
 /// it took and `quantum / handles`, so light handles are counted and heavy ones are timed.
 ///
-/// | budget | a handle costs | reads the clock |
+/// | budget | a handle costs | who runs depends on the clock |
 /// |---|---|---|
-/// | [`Budget::default`], [`Budget::new`] | `max(elapsed, quantum / handles)` | once a handle |
-/// | [`Budget::time`] | the time it took | once a handle |
-/// | [`Budget::handles`] | 1 | never |
+/// | [`Budget::default`], [`Budget::new`] | `max(elapsed, quantum / handles)` | yes |
+/// | [`Budget::time`] | the time it took | yes |
+/// | [`Budget::handles`] | 1 | no |
 ///
 /// A partition of weight `w` is granted `w` times the budget.
 ///
@@ -45,7 +45,8 @@ impl Budget {
         Self { handles: counted.handles, quantum: timed.quantum }
     }
 
-    /// Grants `n` polls a turn, however long each takes. Exact, deterministic, reads no clock.
+    /// Grants `n` polls a turn, however long each takes. Exact and deterministic: no clock
+    /// has a say in it.
     ///
     /// # Panics
     ///

@@ -237,3 +237,23 @@ fn joining_lets_others_run() {
         assert!(joined < 10_000, "it had to wait for all of them");
     });
 }
+
+/// Nor does joining a crowd one by one, all of whom have ended already.
+#[test]
+fn joining_one_by_one_lets_others_run() {
+    block_on(async {
+        let tasks: Vec<_> = (0..10_000).map(|n| spawn(async move { n })).collect();
+        while !tasks.iter().all(|task| task.is_finished()) {
+            yield_now().await;
+        }
+        let ran = Rc::new(Cell::new(false));
+        let other = ran.clone();
+        drop(spawn(async move { other.set(true) }));
+        let mut before_it = 0;
+        for task in tasks {
+            task.await.unwrap();
+            before_it += u32::from(!ran.get());
+        }
+        assert!(before_it < 1_000, "{before_it} were joined before another task had its go");
+    });
+}

@@ -106,6 +106,25 @@ fn closed_partitions() {
     });
 }
 
+/// ROOT can be closed as well: what comes from outside is refused, what runs there goes on.
+#[test]
+fn a_closed_root() {
+    let runtime = Runtime::new().unwrap();
+    let handle = runtime.handle();
+    let answer = runtime.block_on(async {
+        Partition::root().close(Close::Drain);
+        let remote = handle.clone();
+        let far = spawn_blocking(move || remote.spawn(async {})).await.unwrap();
+        assert!(far.await.unwrap_err().is_refused());
+        let elsewhere = spawn_in("open", async { spawn_in(&Partition::root(), async {}).await });
+        assert!(elsewhere.await.unwrap().unwrap_err().is_refused());
+        spawn(async { 1 }).await.unwrap()
+    });
+    assert_eq!(answer, 1);
+    let late = runtime.spawn(async {});
+    assert!(runtime.block_on(late).unwrap_err().is_refused());
+}
+
 /// So does what is spawned into a partition that is gone, of which only a view is left.
 #[test]
 fn partitions_that_are_gone() {

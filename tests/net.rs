@@ -10,6 +10,8 @@ mod fds;
 mod loops;
 #[path = "net/messages.rs"]
 mod messages;
+#[path = "net/names.rs"]
+mod names;
 #[path = "net/partitions.rs"]
 mod partitions;
 #[path = "net/streams.rs"]

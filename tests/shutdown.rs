@@ -8,7 +8,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use evenloop::time::sleep;
-use evenloop::{Budget, Handle, Runtime, spawn, spawn_blocking, spawn_in, yield_now};
+use evenloop::{
+    Budget, Handle, Partition, Runtime, block_on, spawn, spawn_blocking, spawn_in, yield_now,
+};
 
 /// The report names what was still pending: where it was spawned, in which partition, its name.
 #[test]
@@ -92,6 +94,35 @@ fn tasks_are_dropped_in_order_and_in_place() {
     drop(runtime);
     let expected = ["a in x", "b in y", "c in x", "d in y", "e in ROOT", "f in ROOT"];
     assert_eq!(*log.borrow(), expected);
+}
+
+/// A runtime may end inside a task of another one: what its tasks do then is about their own.
+#[test]
+fn ending_inside_another_runtime() {
+    struct Spawns(mpsc::Sender<(bool, String)>);
+    impl Drop for Spawns {
+        fn drop(&mut self) {
+            let refused = spawn(async {}).is_finished();
+            self.0.send((refused, Partition::current().name())).unwrap();
+        }
+    }
+    let (sender, dropped) = mpsc::channel();
+    let inner = Runtime::new().unwrap();
+    let spawns = Spawns(sender);
+    inner.spawn_in("inner", async move {
+        let _spawns = spawns;
+        pending::<()>().await;
+    });
+    inner.block_on(yield_now());
+    block_on(async move {
+        spawn_in("outer", async move {
+            drop(inner);
+            assert_eq!(Partition::current().name(), "outer");
+        })
+        .await
+        .unwrap();
+    });
+    assert_eq!(dropped.recv().unwrap(), (true, "inner".to_owned()));
 }
 
 /// What destructors do while the runtime goes is safe: spawning is refused, timers and wakes are

@@ -399,7 +399,7 @@ impl Core {
         self.is_open(id).then_some(id)
     }
 
-    /// Whether new work may be brought to a partition from outside.
+    /// Whether a partition takes in new work. What runs in a closed one may still spawn there.
     pub(crate) fn is_open(&self, id: PartitionId) -> bool {
         match self.directory.get(id) {
             Some(record) => !record.info.closed.load(Ordering::Relaxed) || self.is_inside(id),

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
+use crate::runtime::coop;
 use crate::runtime::panics;
 use crate::runtime::shared::Shared;
 use crate::task::{self, Joint, Outcome, Payload, TaskId};
@@ -73,15 +74,9 @@ impl<T> JoinHandle<T> {
     pub fn id(&self) -> TaskId {
         self.id
     }
-}
 
-impl<T> Future for JoinHandle<T> {
-    type Output = Result<T, JoinError>;
-
-    /// # Panics
-    ///
-    /// If polled again after it was ready.
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    /// Polls without regard to the task's budget of operations.
+    pub(crate) fn poll_exempt(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
         let joint = self.joint.as_mut().expect("a JoinHandle was polled after it was ready");
         // The task's end must not be stopped by what its awaiter's waker throws.
         let waker = task::contained::<Shared>(cx.waker());
@@ -95,6 +90,20 @@ impl<T> Future for JoinHandle<T> {
             Outcome::Refused => Reason::Refused,
         };
         Poll::Ready(Err(JoinError { id, reason }))
+    }
+}
+
+impl<T> Future for JoinHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    /// # Panics
+    ///
+    /// If polled again after it was ready.
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let progress = ready!(coop::poll_proceed(cx));
+        let outcome = ready!(self.poll_exempt(cx));
+        progress.made();
+        Poll::Ready(outcome)
     }
 }
 

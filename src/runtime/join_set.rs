@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::panic::resume_unwind;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker, ready};
@@ -240,7 +239,8 @@ impl<T> Member<T> {
         // written before a ring that found the flag set must be visible to this poll.
         self.bell.rung.swap(false, Ordering::AcqRel);
         let waker = Waker::from(Arc::clone(&self.bell));
-        Pin::new(&mut self.handle).poll(&mut Context::from_waker(&waker))
+        // The budget is that of whoever waits for the set.
+        self.handle.poll_exempt(&mut Context::from_waker(&waker))
     }
 }
 

@@ -67,8 +67,12 @@ impl Local {
         F: Future + 'static,
         F::Output: 'static,
     {
-        let partition = self.core.borrow().scope();
-        self.spawn_at(Some(partition), future, birth)
+        let partition = {
+            let core = self.core.borrow();
+            let scope = core.scope();
+            core.is_open(scope).then_some(scope)
+        };
+        self.spawn_at(partition, future, birth)
     }
 
     /// Spawns into the partition called `key`, which is made if need be.
