@@ -92,14 +92,16 @@ impl ScheduledIo {
         self.half(direction).take_wakers(wakers);
     }
 
-    /// Ends it: the loop is gone. Wakes all waiters; they and all later callers get an error.
-    pub(crate) fn shutdown(&self) {
+    /// Ends it: the loop is gone. Returns all waiters, to be woken one by one; they and all later
+    /// callers get an error.
+    #[must_use = "whoever waits would wait for ever"]
+    pub(crate) fn shutdown(&self) -> Vec<Waker> {
         let mut wakers = Vec::new();
         for half in [&self.read, &self.write] {
             half.set(READY | GONE);
             half.take_wakers(&mut wakers);
         }
-        wakers.into_iter().for_each(Waker::wake);
+        wakers
     }
 
     /// Returns the partition that owns a direction, as the loop's thread set it last.

@@ -208,7 +208,9 @@ impl Local {
     fn shut_sources(&self) {
         let sources: Vec<_> = self.core.borrow().io.sources().cloned().collect();
         for source in sources {
-            self.shared.panic_hook.contain(|| source.shutdown());
+            for waker in source.shutdown() {
+                self.shared.panic_hook.contain(|| waker.wake());
+            }
         }
     }
 

@@ -138,7 +138,7 @@ fn shutdown_wakes_with_an_error() {
     let waker = Waker::from(woken.clone());
     let mut cx = Context::from_waker(&waker);
     assert!(io.poll_ready(Direction::Read, &mut cx).is_pending());
-    io.shutdown();
+    io.shutdown().into_iter().for_each(Waker::wake);
     assert_eq!(woken.get(), 1);
     for direction in [Direction::Read, Direction::Write] {
         let Poll::Ready(Err(error)) = io.poll_ready(direction, &mut cx) else {
@@ -175,7 +175,7 @@ fn wakers_run_without_the_lock() {
     let _ = io.poll_ready(Direction::Read, &mut Context::from_waker(&waker));
     drop(waker);
     deliver(&io, Direction::Read);
-    io.shutdown();
+    io.shutdown().into_iter().for_each(Waker::wake);
 }
 
 /// No event is lost between a thread that waits and one that harvests, whoever is first.
