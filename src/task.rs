@@ -212,21 +212,31 @@ pub(crate) fn polling_with(waker: &Waker) {
 /// Returns a waker to be called where a panic would be fatal: `waker` itself if it is that of the
 /// running task, else one that catches what it throws.
 pub(crate) fn contained<L: Home>(waker: &Waker) -> Cow<'_, Waker> {
-    struct Contained<L>(Waker, PhantomData<fn(L)>);
+    struct Contained<L: Home>(Option<Waker>, PhantomData<fn(L)>);
+    impl<L: Home> Contained<L> {
+        fn contain(f: impl FnOnce()) {
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
+                L::stray(payload);
+            }
+        }
+    }
+    impl<L: Home> Drop for Contained<L> {
+        fn drop(&mut self) {
+            Self::contain(|| self.0 = None);
+        }
+    }
     impl<L: Home> Wake for Contained<L> {
         fn wake(self: Arc<Self>) {
             self.wake_by_ref();
         }
         fn wake_by_ref(self: &Arc<Self>) {
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.0.wake_by_ref())) {
-                L::stray(payload);
-            }
+            Self::contain(|| self.0.iter().for_each(Waker::wake_by_ref));
         }
     }
     if waker.data() == OWN.get() {
         return Cow::Borrowed(waker);
     }
-    Cow::Owned(Waker::from(Arc::new(Contained::<L>(waker.clone(), PhantomData))))
+    Cow::Owned(Waker::from(Arc::new(Contained::<L>(Some(waker.clone()), PhantomData))))
 }
 
 pin_project! {

@@ -346,3 +346,42 @@ fn the_load_instrument_agrees_with_the_loop() {
         assert!((own - instrument).abs() < 0.1, "{own} {instrument}");
     });
 }
+
+/// Who sleeps until bytes come was waiting all that time, and not starved.
+#[test]
+fn sleeping_for_a_socket_is_waiting() {
+    const ASLEEP: Duration = Duration::from_millis(200);
+    let waited = block_on(async {
+        let socket = evenloop::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let to = socket.local_addr().unwrap();
+        let partition = Partition::named("sleeper");
+        let sleeper = partition.spawn(async move {
+            let sender = thread::spawn(move || {
+                thread::sleep(ASLEEP);
+                std::net::UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"!", to).unwrap();
+            });
+            socket.recv(&mut [0]).await.unwrap();
+            sender.join().unwrap();
+        });
+        sleeper.await.unwrap();
+        partition.metrics().waiting
+    });
+    assert!(waited >= ASLEEP / 2, "{waited:?}");
+}
+
+/// Nobody runs while the loop does not, not even who had its turn when it stopped.
+#[test]
+fn a_stopped_loop_runs_nobody() {
+    const STOPPED: Duration = Duration::from_millis(100);
+    let runtime = Runtime::new().unwrap();
+    runtime.block_on(async {
+        // What it leaves queued keeps its turn from ending.
+        drop(spawn(yield_now()));
+    });
+    let root = || runtime.handle().partitions()[0].metrics();
+    let before = root();
+    thread::sleep(STOPPED);
+    let after = root();
+    let rested = after.starved + after.waiting - before.starved - before.waiting;
+    assert!(rested >= STOPPED, "{rested:?}");
+}

@@ -445,22 +445,38 @@ impl Wake for PanickyWaker {
     }
 }
 
+/// Panics only when it is dropped.
+struct FragileWaker;
+
+impl Wake for FragileWaker {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for FragileWaker {
+    fn drop(&mut self) {
+        panic!("expected: the waker's destructor panics");
+    }
+}
+
 /// A waker that panics harms neither the loop nor the task that called it.
 #[test]
 fn panicking_wakers_are_contained() {
     let runtime = quiet();
-    runtime.block_on(async {
-        let mut task = spawn(async {
-            yield_now().await;
-            3
+    for waker in [Waker::from(Arc::new(PanickyWaker)), Waker::from(Arc::new(FragileWaker))] {
+        runtime.block_on(async {
+            let mut task = spawn(async {
+                yield_now().await;
+                3
+            });
+            assert!(Pin::new(&mut task).poll(&mut Context::from_waker(&waker)).is_pending());
+            // Its destructor runs with the last wake, and panics too.
+            drop(waker);
+            while !task.is_finished() {
+                yield_now().await;
+            }
+            assert_eq!(task.await.unwrap(), 3);
         });
-        let waker = Waker::from(Arc::new(PanickyWaker));
-        assert!(Pin::new(&mut task).poll(&mut Context::from_waker(&waker)).is_pending());
-        while !task.is_finished() {
-            yield_now().await;
-        }
-        assert_eq!(task.await.unwrap(), 3);
-    });
+    }
 }
 
 /// Every kind of reentrancy from a destructor: wake, spawn, abort, join, time, partitions.

@@ -159,7 +159,12 @@ impl Core {
 
     fn roused(&mut self, partition: PartitionId) {
         self.overtaken = true;
-        self.start_timing();
+        if self.clockless {
+            self.start_timing();
+        } else if !self.inside {
+            // Since the last handle the loop may have slept, and who slept was not starved.
+            self.skip_time();
+        }
         if let Some(counters) = self.directory.counters(partition) {
             counters.enter(State::Starved, self.stamp);
             counters.queued(self.sched.queue_len(partition), self.stamp);
@@ -171,6 +176,27 @@ impl Core {
         if self.clockless {
             self.clockless = false;
             self.stamp = self.clock.ticks();
+        }
+    }
+
+    /// The loop begins to run, perhaps in the middle of a turn: what passed since it stopped is
+    /// nobody's.
+    pub(crate) fn started(&mut self) {
+        self.stamp = self.clock.ticks();
+        self.enter_in_turn(State::Running);
+    }
+
+    /// The loop stops. Who has its turn does not run until it starts again.
+    pub(crate) fn stopped(&mut self) {
+        self.start_timing();
+        self.enter_in_turn(State::Starved);
+    }
+
+    fn enter_in_turn(&self, state: State) {
+        let counters =
+            self.turn.as_ref().and_then(|turn| self.directory.counters(turn.partition()));
+        if let Some(counters) = counters {
+            counters.enter(state, self.stamp);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Arc;
 
@@ -88,7 +89,7 @@ impl PanicHook {
     pub(crate) fn call(&self, panic: UnhandledPanic) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| (self.0)(panic))) {
             let message = message(&*payload).unwrap_or("a payload without text");
-            eprintln!("evenloop: the hook for unhandled panics panicked itself: {message}");
+            note(format_args!("the hook for unhandled panics panicked itself: {message}"));
         }
     }
 
@@ -103,8 +104,14 @@ impl PanicHook {
 impl Default for PanicHook {
     /// Writes the panic and the place the task was spawned at to standard error.
     fn default() -> Self {
-        Self::new(|panic| eprintln!("evenloop: {panic}"))
+        Self::new(|panic| note(format_args!("{panic}")))
     }
+}
+
+/// Writes a line to standard error. Not with `eprintln!`, which panics if that is closed, and this
+/// runs in destructors.
+fn note(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "evenloop: {line}");
 }
 
 impl fmt::Debug for PanicHook {

@@ -27,10 +27,12 @@ impl Local {
     /// Runs the loop until `main`, polled like any other handle of its partition, says it is done.
     pub(crate) fn run(&self, main: &mut dyn FnMut() -> bool) {
         let mut scratch = Scratch::default();
+        self.core.borrow_mut().started();
         self.hooks.loop_start(&LoopStart { at: self.stamp() });
         self.shared.counters.busy(self.shared.now());
         while !self.tick(main, &mut scratch) {}
         coop::end();
+        self.core.borrow_mut().stopped();
         self.shared.counters.idle(self.shared.now());
         self.hooks.loop_stop(&LoopStop { at: self.stamp() });
     }
