@@ -116,7 +116,7 @@ fn a_closed_root() {
         let remote = handle.clone();
         let far = spawn_blocking(move || remote.spawn(async {})).await.unwrap();
         assert!(far.await.unwrap_err().is_refused());
-        let elsewhere = spawn_in("open", async { spawn_in(&Partition::root(), async {}).await });
+        let elsewhere = spawn_in("open", async { spawn_in(Partition::root(), async {}).await });
         assert!(elsewhere.await.unwrap().unwrap_err().is_refused());
         spawn(async { 1 }).await.unwrap()
     });

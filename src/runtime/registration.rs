@@ -132,6 +132,7 @@ pub(crate) struct Registration {
     io: Arc<ScheduledIo>,
     id: RegistrationId,
     shared: Arc<Shared>,
+    #[cfg(unix)]
     interest: Interest,
     #[cfg(unix)]
     fd: std::os::fd::RawFd,
@@ -173,6 +174,7 @@ impl Registration {
             io,
             id,
             shared: local.shared.clone(),
+            #[cfg(unix)]
             interest,
             #[cfg(unix)]
             fd: source.fd(),
