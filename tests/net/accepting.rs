@@ -2,11 +2,13 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::time::Duration;
 
 use evenloop::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use evenloop::{spawn, spawn_in, time};
+use evenloop::{Partition, Runtime, spawn, spawn_in, time};
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::{in_child, run, settle};
@@ -182,4 +184,45 @@ async fn without_descriptors() -> io::Result<()> {
     assert_eq!(server.await.unwrap()?.len(), 4);
     drop(waiting);
     Ok(())
+}
+
+/// However many descriptors are left, a runtime is made or it is not: nothing stays open after a
+/// failure, and one that was made works, also when there is none left for a poller of its own.
+#[test]
+fn runtimes_want_descriptors() {
+    in_child("accepting::runtimes_want_descriptors", || {
+        let limit = |files| {
+            let limit = Rlimit { current: Some(files), maximum: Some(1024) };
+            setrlimit(Resource::Nofile, limit).unwrap();
+        };
+        let next = || std::fs::File::open("/dev/null").unwrap().as_raw_fd() as u64;
+        let first = next();
+        let mut failures = 0;
+        let runtime = loop {
+            limit(first + failures);
+            let made = Runtime::new();
+            limit(1024);
+            match made {
+                Ok(runtime) => break runtime,
+                Err(error) => assert_eq!(error.raw_os_error(), Some(Errno::MFILE.raw_os_error())),
+            }
+            assert_eq!(next(), first, "left open");
+            failures += 1;
+        };
+        assert!(failures >= 2, "a poller and its waker");
+        runtime.block_on(async {
+            limit(0);
+            let isolated = || Partition::builder("bulk").isolated_io(true).build();
+            let text =
+                *std::panic::catch_unwind(isolated).unwrap_err().downcast::<String>().unwrap();
+            assert!(text.contains("no poller could be made"), "{text}");
+            // The timer of the kernel cannot be had either.
+            time::sleep(Duration::from_micros(1_500)).await;
+            limit(1024);
+            let task = isolated().spawn(async { Partition::current().name() });
+            assert_eq!(task.await.unwrap(), "bulk");
+        });
+        drop(runtime);
+        assert_eq!(next(), first, "left open");
+    });
 }
