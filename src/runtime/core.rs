@@ -59,10 +59,8 @@ pub(crate) struct Core {
     inside: bool,
     /// When the last handle ended, which is when the next one starts.
     stamp: u64,
-    /// Nobody competes and nobody watches: handles are not timed.
+    /// Nobody competes: handles are not timed.
     clockless: bool,
-    /// An instrument wants every handle timed.
-    pub(crate) watched: bool,
     /// Somebody was roused after the running turn was last settled, as by a harvest.
     overtaken: bool,
     /// Handles run since the loop was made.
@@ -108,7 +106,6 @@ impl Core {
             inside: false,
             stamp: now,
             clockless: false,
-            watched: false,
             overtaken: false,
             handles: 0,
             reported: 0,
@@ -299,10 +296,10 @@ impl Core {
         }
     }
 
-    /// Whether anybody else could want the thread, or somebody watches: then time counts.
+    /// Whether anybody else could want the thread: then time counts.
     #[inline]
     fn is_contested(&self) -> bool {
-        !self.sched.is_sole() || self.directory.marked_beside(self.current) || self.watched
+        !self.sched.is_sole() || self.directory.marked_beside(self.current)
     }
 
     /// What the time since the last boundary costs; a new boundary begins.
