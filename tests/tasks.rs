@@ -3,17 +3,14 @@
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use evenloop::{
-    AbortHandle, Handle, JoinHandle, JoinSet, Runtime, block_on, spawn, spawn_blocking, yield_now,
-};
+use evenloop::{AbortHandle, Handle, JoinHandle, Runtime, block_on, spawn, yield_now};
 
 /// A log that tasks of one loop write to.
 #[derive(Clone, Default)]
@@ -350,135 +347,6 @@ fn dropping_the_handle_detaches() {
     });
 }
 
-/// Dropping a handle never panics, not even over an output whose destructor does.
-#[test]
-fn dropping_a_handle_never_panics() {
-    let runtime = quiet();
-    runtime.block_on(async {
-        let task = spawn(async { OnDrop(|| panic!("expected: the output's destructor panics")) });
-        while !task.is_finished() {
-            yield_now().await;
-        }
-        drop(task);
-
-        // Detached first, finished later.
-        drop(spawn(async { OnDrop(|| panic!("expected: the output's destructor panics")) }));
-        yield_now().await;
-        yield_now().await;
-        assert_eq!(spawn(async { 1 }).await.unwrap(), 1);
-    });
-}
-
-/// A panic reaches the handle with its payload; nobody else is harmed.
-#[test]
-fn panics_reach_the_handle() {
-    let runtime = quiet();
-    runtime.block_on(async {
-        let bystander = spawn(async {
-            yield_now().await;
-            5
-        });
-        let three = std::hint::black_box(3);
-        let error = spawn(async move { panic!("expected {three}") }).await.unwrap_err();
-        assert!(error.is_panic() && !error.is_cancelled());
-        assert!(error.to_string().contains("expected 3"));
-        assert_eq!(error.into_panic().downcast_ref::<String>().unwrap(), "expected 3");
-        assert_eq!(bystander.await.unwrap(), 5);
-    });
-}
-
-/// A panic nobody hears goes to the hook, once, with the place the task was spawned at.
-#[test]
-fn unheard_panics_reach_the_hook() {
-    let heard: Arc<Mutex<Vec<(String, u32)>>> = Arc::default();
-    let notes = heard.clone();
-    let runtime = Runtime::builder()
-        .on_unhandled_panic(move |panic| {
-            let line = panic.location().unwrap().line();
-            notes.lock().unwrap().push((panic.message().unwrap().to_owned(), line));
-        })
-        .build()
-        .unwrap();
-    let here = runtime.block_on(async {
-        drop(spawn(async { panic!("expected: detached") }));
-        let here = line!() - 1;
-        let held = spawn(async { panic!("expected: held, never awaited") });
-        yield_now().await;
-        yield_now().await;
-        assert_eq!(
-            heard.lock().unwrap().len(),
-            1,
-            "a panic that may still be heard is not reported"
-        );
-        drop(held);
-        // One that is heard is not reported.
-        let _ = spawn(async { panic!("expected: heard") }).await;
-        here
-    });
-    let expected =
-        [("expected: detached".into(), here), ("expected: held, never awaited".into(), here + 2)];
-    assert_eq!(*heard.lock().unwrap(), expected);
-}
-
-/// A panic in the future of `block_on` comes out of it; the runtime goes on with its tasks.
-#[test]
-fn main_panics_leave_the_runtime_usable() {
-    let runtime = Runtime::new().unwrap();
-    let task = runtime.spawn(async {
-        for _ in 0..5 {
-            yield_now().await;
-        }
-        9
-    });
-    let panicked = catch_unwind(AssertUnwindSafe(|| {
-        runtime.block_on(async { panic!("expected: the main future panics") })
-    }));
-    assert!(panicked.is_err());
-    assert_eq!(runtime.block_on(task).unwrap(), 9);
-}
-
-struct PanickyWaker;
-
-impl Wake for PanickyWaker {
-    fn wake(self: Arc<Self>) {
-        panic!("expected: the waker panics");
-    }
-}
-
-/// Panics only when it is dropped.
-struct FragileWaker;
-
-impl Wake for FragileWaker {
-    fn wake(self: Arc<Self>) {}
-}
-
-impl Drop for FragileWaker {
-    fn drop(&mut self) {
-        panic!("expected: the waker's destructor panics");
-    }
-}
-
-/// A waker that panics harms neither the loop nor the task that called it.
-#[test]
-fn panicking_wakers_are_contained() {
-    let runtime = quiet();
-    for waker in [Waker::from(Arc::new(PanickyWaker)), Waker::from(Arc::new(FragileWaker))] {
-        runtime.block_on(async {
-            let mut task = spawn(async {
-                yield_now().await;
-                3
-            });
-            assert!(Pin::new(&mut task).poll(&mut Context::from_waker(&waker)).is_pending());
-            // Its destructor runs with the last wake, and panics too.
-            drop(waker);
-            while !task.is_finished() {
-                yield_now().await;
-            }
-            assert_eq!(task.await.unwrap(), 3);
-        });
-    }
-}
-
 /// Every kind of reentrancy from a destructor: wake, spawn, abort, join, time, partitions.
 #[test]
 fn destructors_may_do_anything() {
@@ -550,60 +418,6 @@ fn shutdown_breaks_reference_cycles() {
     assert_eq!(Rc::strong_count(&alive), 2);
     drop(runtime);
     assert_eq!(Rc::strong_count(&alive), 1);
-}
-
-/// Blocking jobs run elsewhere, give their output, report panics, and can be stopped in the queue.
-#[test]
-fn blocking_jobs() {
-    let runtime = Runtime::builder().blocking_threads(1).build().unwrap();
-    runtime.block_on(async {
-        let here = thread::current().id();
-        let there = spawn_blocking(|| thread::current().id()).await.unwrap();
-        assert_ne!(here, there);
-
-        assert!(spawn_blocking(|| panic!("expected: a job panics")).await.unwrap_err().is_panic());
-
-        let (go, wait) = std::sync::mpsc::channel::<()>();
-        let first = spawn_blocking(move || wait.recv().unwrap());
-        let queued = spawn_blocking(|| 1);
-        let kept = spawn_blocking(|| 2);
-        queued.abort();
-        assert!(queued.await.unwrap_err().is_cancelled());
-        go.send(()).unwrap();
-        first.await.unwrap();
-        assert_eq!(kept.await.unwrap(), 2);
-    });
-}
-
-/// More jobs than threads wait in the queue, and the loop goes on meanwhile.
-#[test]
-fn a_full_pool_never_blocks_the_loop() {
-    let runtime = Runtime::builder().blocking_threads(2).build().unwrap();
-    runtime.block_on(async {
-        let (closed, gate) = mpsc::channel::<()>();
-        let gate = Arc::new(Mutex::new(gate));
-        let mut jobs = JoinSet::new();
-        for i in 0..100 {
-            let gate = gate.clone();
-            jobs.spawn(async move {
-                spawn_blocking(move || {
-                    assert!(gate.lock().unwrap().recv().is_err(), "until it is dropped");
-                    i
-                })
-                .await
-                .unwrap()
-            });
-        }
-        for _ in 0..1_000 {
-            yield_now().await;
-        }
-        drop(closed);
-        let mut sum = 0;
-        while let Some(done) = jobs.join_next().await {
-            sum += done.unwrap();
-        }
-        assert_eq!(sum, 4950);
-    });
 }
 
 /// Tasks of other threads come in, in order, and their outputs go out.
