@@ -106,13 +106,14 @@ fn a_panic_takes_the_instrument_off_and_nothing_else() {
 #[test]
 fn a_hook_may_add_instruments() {
     let stage = Stage::new();
-    let (hooks, log) = (Rc::clone(&stage.hooks), Rc::clone(&stage.log));
+    let (hooks, log) = (Rc::downgrade(&stage.hooks), Rc::clone(&stage.log));
     let mut added = false;
     stage.add("a", Events::TICK, move || {
         if !added {
             added = true;
             let log = Rc::clone(&log);
             let late = Recorder { name: "late", interests: Events::TICK, log, act: || () };
+            let hooks = hooks.upgrade().expect("the hooks call this");
             hooks.add(InstrumentId::new(), Box::new(late));
         }
     });
@@ -146,8 +147,9 @@ fn a_hook_may_remove_instruments() {
 #[test]
 fn an_event_inside_a_hook_passes_it_over() {
     let stage = Stage::new();
-    let hooks = Rc::clone(&stage.hooks);
+    let hooks = Rc::downgrade(&stage.hooks);
     stage.add("a", Events::ALL, move || {
+        let hooks = hooks.upgrade().expect("the hooks call this");
         hooks.io_start(&IoStart { at: Timestamp::ZERO, timeout: None });
     });
     stage.add("b", Events::ALL, || ());
