@@ -5,15 +5,35 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::evenloop::Evenloop;
 use crate::peer::{Net, Peer, Sample, Size, Stopwatch};
-use crate::tasks::{Polls, poll_tasks, run};
+use crate::tasks::{Polls, join, poll_tasks, run};
 
 /// Idle sockets of the row that has some.
 pub(crate) const SOCKETS: usize = 10_000;
 
-/// 100,000 tasks spread over `PARTITIONS` partitions.
+/// Tasks of the rows that spread a crowd over partitions.
+const CROWD: usize = 100_000;
+
+/// 100,000 tasks in `PARTITIONS` partitions, a hundred polls each. Those of a partition were spawned
+/// one after the other, so that rows differ by the scheduling, not by where the tasks lie in memory.
 pub(crate) fn crowd_in<const PARTITIONS: usize>(size: Size) -> Sample {
-    poll_tasks::<Evenloop, _>(size.of(100_000), 10, |i, polls| {
-        Evenloop::spawn_in((i % PARTITIONS) as u64, polls)
+    let tasks = size.of(CROWD);
+    poll_tasks::<Evenloop, _>(tasks, 100, move |i, polls| {
+        Evenloop::spawn_in((i * PARTITIONS / tasks) as u64, polls)
+    })
+}
+
+/// The same with a budget of one handle a turn: each handle is another partition's, which is all
+/// the work a dispatcher can be given.
+pub(crate) fn crowd_one_by_one<const PARTITIONS: usize>(size: Size) -> Sample {
+    let tasks = size.of(CROWD);
+    let budget = ::evenloop::Budget::handles(1);
+    let runtime = ::evenloop::Runtime::builder().budget(budget).build();
+    runtime.expect("an evenloop runtime").block_on(async move {
+        let spawn = |i| Evenloop::spawn_in((i * PARTITIONS / tasks) as u64, Polls { left: 100 });
+        let spawned: Vec<_> = (0..tasks).map(spawn).collect();
+        let watch = Stopwatch::start();
+        join(spawned).await;
+        watch.stop(tasks * 101)
     })
 }
 

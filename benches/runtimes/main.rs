@@ -82,6 +82,8 @@ fn rows() -> Vec<Row> {
         alone("poll, 100,000 tasks in 10", idle::crowd_in::<10>),
         alone("poll, 100,000 tasks in 1000", idle::crowd_in::<1000>),
         alone("poll, 100,000 tasks in 100,000", idle::crowd_in::<100_000>),
+        alone("the same in 10, in turns of 1", idle::crowd_one_by_one::<10>),
+        alone("the same in 100,000, turns of 1", idle::crowd_one_by_one::<100_000>),
         alone("poll, 1000 tasks in 1000", idle::one_in_each_of_1000),
     ]
 }

@@ -61,6 +61,8 @@ pub(crate) struct Core {
     stamp: u64,
     /// Nobody competes: handles are not timed.
     clockless: bool,
+    /// What the dispatcher had forgiven when a turn last ended.
+    forgiven: u64,
     /// Somebody was roused after the running turn was last settled, as by a harvest.
     overtaken: bool,
     /// Handles run since the loop was made.
@@ -106,6 +108,7 @@ impl Core {
             inside: false,
             stamp: now,
             clockless: false,
+            forgiven: 0,
             overtaken: false,
             handles: 0,
             reported: 0,
@@ -367,7 +370,10 @@ impl Core {
                 _ => counters.enter(State::Starved, self.stamp),
             }
             counters.queued(self.sched.queue_len(self.current), self.stamp);
-            counters.forgiven(self.sched.forgiven(self.current).unwrap_or_default());
+            if self.sched.forgiven_total() != self.forgiven {
+                counters.forgiven(self.sched.forgiven(self.current).unwrap_or_default());
+                self.forgiven = self.sched.forgiven_total();
+            }
         }
         self.current = self.sched.root();
     }

@@ -39,6 +39,8 @@ pub struct Dispatcher<H> {
     queued: usize,
     /// Newborns the gate held back so far.
     gated: u64,
+    /// Debt that was forgiven, to whomever, in cost units.
+    forgiven: u64,
     lease: Option<Lease>,
     /// Tag and allotment of a partition that was removed in its own turn, for its children.
     estate: (Tag, u64),
@@ -384,6 +386,7 @@ impl<H> Dispatcher<H> {
         if cost > 0 {
             let forgiven = &mut self.nodes.cold_mut(index).forgiven;
             *forgiven = forgiven.saturating_add(cost);
+            self.forgiven = self.forgiven.saturating_add(cost);
         }
     }
 

@@ -21,6 +21,7 @@ impl<H> Dispatcher<H> {
             partitions: 1,
             queued: 0,
             gated: 0,
+            forgiven: 0,
             lease: None,
             estate: (Tag::default(), 1),
             unpriced: Vec::new(),
@@ -358,6 +359,13 @@ impl<H> Dispatcher<H> {
     #[must_use]
     pub fn round_of(&self, id: PartitionId) -> Option<u64> {
         Some(self.ring_of(self.nodes[self.nodes.find(id)?].group).round())
+    }
+
+    /// Returns how much debt was forgiven to all partitions and groups together, in cost units.
+    #[must_use]
+    #[inline]
+    pub const fn forgiven_total(&self) -> u64 {
+        self.forgiven
     }
 
     /// Returns how much of which round a partition has used. An idle partition's tag may lie
