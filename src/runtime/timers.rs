@@ -40,11 +40,11 @@ pub(crate) struct Timer {
     state: State,
 }
 
-/// | state  | poll, on the loop | poll, elsewhere  | fires       | reset       | drop            |
-/// |--------|-------------------|------------------|-------------|-------------|-----------------|
-/// | Idle   | Local             | Remote           |             | Idle        |                 |
-/// | Local  | Local             | cancel, Remote   | id is stale | Local       | cancel          |
-/// | Remote | give up, Local    | Remote           | relay fired  | Remote      | give up, cancel |
+/// | state  | poll, on the loop | poll, elsewhere | fires       | reset  | drop            |
+/// |--------|-------------------|-----------------|-------------|--------|-----------------|
+/// | Idle   | Local             | Remote          |             | Idle   |                 |
+/// | Local  | Local             | cancel, Remote  | id is stale | Local  | cancel          |
+/// | Remote | give up, Local    | Remote          | relay fired | Remote | give up, cancel |
 ///
 /// Whatever the state, a poll that finds the deadline passed is the end: Idle, ready.
 #[derive(Debug)]
@@ -367,7 +367,7 @@ mod tests {
     }
 
     /// Who comes to wait just after it fired is told to look at the clock again, since nobody
-    /// would wake him.
+    /// would wake it.
     #[test]
     fn a_relay_that_has_fired_takes_no_waiters() {
         let (early, late) = (Arc::new(Wakes::default()), Arc::new(Wakes::default()));
