@@ -91,10 +91,7 @@ impl Timer {
             State::Idle => {}
             State::Local(id) => {
                 let id = *id;
-                let on_loop = context::with_loop(shared, |local| local.reset_timer(id, at));
-                if on_loop.is_none() {
-                    shared.call(move |local| local.reset_timer(id, at));
-                }
+                shared.on_loop(move |local| local.reset_timer(id, at));
             }
             State::Remote(relay) => {
                 let relay = Arc::clone(relay);
@@ -271,13 +268,6 @@ impl Local {
         if let Some(id) = id {
             self.reset_timer(id, at);
         }
-    }
-}
-
-impl Shared {
-    /// Has the loop's thread call `f` between two handles; `false` if the loop is gone.
-    fn call(&self, f: impl FnOnce(&Local) + Send + 'static) -> bool {
-        self.send(Message::Call(Box::new(f))).is_ok()
     }
 }
 
