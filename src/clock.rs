@@ -99,6 +99,7 @@ mod tsc {
         })
     }
 
+    // Newer compilers call `__cpuid` safe, and the block needless.
     #[allow(unsafe_code, unused_unsafe)]
     fn invariant() -> bool {
         // SAFETY: `cpuid` is there on every x86-64 processor and reads no memory; the leaf asked

@@ -2,7 +2,7 @@
 //!
 //! An [`Instrument`] is told when the loop starts and stops, when a tick begins and ends, and when
 //! the loop asks the kernel for events. It is added to a running loop and taken off again at any
-//! time; a loop that nobody watches pays about two instructions an event.
+//! time; a loop that nobody watches pays a test of one bit an event.
 //!
 //! The counters behind [`PartitionMetrics`] and [`RuntimeMetrics`] need no instrument. They only
 //! ever grow: take two snapshots and ask for the difference with `since`.

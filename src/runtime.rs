@@ -90,8 +90,9 @@ pub fn block_on<F: Future>(fut: F) -> F::Output {
 /// # Dropping
 ///
 /// Dropping the runtime shuts it down, in this order: nothing new is taken in; every task is
-/// dropped on this thread, in the order of spawning; what waits for sockets elsewhere is woken
-/// with an error; blocking jobs that have not started are dropped; those that run are waited for.
+/// dropped on this thread, in the order of spawning; whoever waits elsewhere for its sockets and
+/// timers is woken and finds them gone; blocking jobs that have not started are dropped; those that
+/// run are waited for.
 /// [`shutdown`](Runtime::shutdown) does the same with a limit and tells what was still pending.
 ///
 /// # Examples
@@ -244,7 +245,7 @@ impl Runtime {
 impl Drop for Runtime {
     fn drop(&mut self) {
         if !self.down.replace(true) {
-            // Whom it named would have to be asked for: see `shutdown`.
+            // Who wants the report calls `shutdown`.
             let _ = self.local.shut_down(None);
         }
     }

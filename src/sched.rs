@@ -1,8 +1,8 @@
 //! The scheduler, pure: which partition runs next, which timers are due, which sources are ready.
 //!
 //! Nothing in here does IO, reads a clock or starts a thread. Time goes in as an argument and
-//! decisions come out as return values, so the same code runs under a kernel, in a simulation
-//! and in a property test. What is scheduled is a type parameter.
+//! decisions come out as return values, so the same code runs in the loop and in a property
+//! test. What is scheduled is a type parameter.
 //!
 //! - [`Dispatcher`] shares the thread among partitions: surplus calendar round robin.
 //! - [`Timers`] keeps one heap of deadlines a partition and one heap of partitions.

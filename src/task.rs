@@ -184,9 +184,10 @@ where
 {
     let make = |header| Spawned { future: Some(future), header };
     // SAFETY: the contract of `spawn_unchecked` has four points.
-    // The future need not be `Send`: a runnable is run or dropped by the loop's own thread only.
-    // `Home::schedule` queues it there, wherever the wake came from, and shutdown waits until
-    // every future has been dropped on that thread before it lets go of the queues.
+    // The future need not be `Send`: if it is not, the loop's own thread makes the task, and the
+    // runnable is run or dropped there only. `Home::schedule` queues it there, wherever the wake
+    // came from, and shutdown waits until every future has been dropped on that thread before it
+    // lets go of the queues. Tasks made or run on other threads have futures that are `Send`.
     // The future is `'static`; it borrows the header alone, which lives in the same allocation
     // and is freed after it.
     // The schedule function is a plain function: `'static`, `Send` and `Sync`.

@@ -294,7 +294,7 @@ fn load_rises_during_a_stall() {
     });
 }
 
-/// While one handle holds the loop, another thread sees who runs, who waits for his turn and who
+/// While one handle holds the loop, another thread sees who runs, who waits for a turn and who
 /// has nothing to do, and finds every partition there is.
 #[test]
 fn counters_go_on_during_a_stall() {

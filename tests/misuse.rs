@@ -149,7 +149,7 @@ fn partitions_that_are_gone() {
     });
 }
 
-/// However small or large a budget or a weight: everybody gets his turns.
+/// However small or large a budget or a weight: everybody gets their turns.
 #[test]
 fn absurd_budgets_and_weights() {
     let budgets = [

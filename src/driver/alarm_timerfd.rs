@@ -37,7 +37,7 @@ enum Timer {
 }
 
 impl Alarm {
-    /// Prepares a harvest that waits for `timeout`, by far not zero.
+    /// Prepares a harvest that waits for `timeout`, which is not zero.
     pub(super) fn set(&mut self, registry: &Registry, token: Token, timeout: Option<Duration>) {
         match timeout {
             Some(timeout) if needs_precision(timeout) => self.arm(registry, token, timeout),

@@ -69,10 +69,12 @@ pub(crate) struct Core {
     pub(crate) handles: u64,
     /// How many of them the counters of their partitions know of.
     reported: u64,
-    /// When the last harvest was, and how many handles had run by the last look at the clock.
+    /// When the last harvest was.
     harvested: u64,
-    looked: u64,
+    /// How many handles had run by then.
     handles_at_harvest: u64,
+    /// How many handles had run by the last look at the clock while they are not timed.
+    looked: u64,
     /// How many handles to run before the clock is looked at again.
     look_after: u64,
     /// Where the future of `block_on` lives.

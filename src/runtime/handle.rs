@@ -11,7 +11,7 @@ use crate::runtime::join::JoinHandle;
 use crate::runtime::local::{Birth, Local};
 use crate::runtime::partition::sealed::Name;
 use crate::runtime::partition::{IntoPartition, Partition};
-use crate::runtime::shared::{Message, Shared};
+use crate::runtime::shared::Shared;
 
 /// Reaches a runtime from any thread; cheap to clone.
 ///
@@ -127,28 +127,17 @@ impl Handle {
     /// Adds an instrument to the loop: at once on its own thread, between two handles from others.
     pub fn add_instrument(&self, instrument: impl Instrument + Send + 'static) -> InstrumentId {
         let id = InstrumentId::new();
-        match self.local() {
-            Some(local) => local.hooks.add(id, Box::new(instrument)),
-            None => self.call(move |local| local.hooks.add(id, Box::new(instrument))),
-        }
+        self.shared.on_loop(move |local| local.hooks.add(id, Box::new(instrument)));
         id
     }
 
     /// Takes an instrument out of the loop, and drops it on the loop's thread.
     pub fn remove_instrument(&self, id: InstrumentId) {
-        match self.local() {
-            Some(local) => drop(local.hooks.remove(id)),
-            None => self.call(move |local| drop(local.hooks.remove(id))),
-        }
+        self.shared.on_loop(move |local| drop(local.hooks.remove(id)));
     }
 
     fn local(&self) -> Option<std::rc::Rc<Local>> {
         context::get().filter(|local| Arc::ptr_eq(&local.shared, &self.shared))
-    }
-
-    /// Has the loop call `f`, unless it is gone.
-    fn call(&self, f: impl FnOnce(&Local) + Send + 'static) {
-        let _ = self.shared.send(Message::Call(Box::new(f)));
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::runtime::blocking::{BlockingPool, Cause, Job, Rejected};
+use crate::runtime::panics::note;
 use crate::runtime::shared::Shared;
 use crate::runtime::tasks::REMOTE;
 use crate::task::{self, Runnable, TaskId};
@@ -51,7 +52,7 @@ impl Blocking {
     pub(crate) fn push(&self, task: Runnable<Shared>) {
         if let Err(Rejected { job: Closure(task), cause }) = self.pool.push(Closure(task)) {
             if let Cause::NoThread(error) = cause {
-                eprintln!("evenloop: a blocking job was refused, no thread could start: {error}");
+                note(format_args!("a blocking job was refused, no thread could start: {error}"));
             }
             task::refuse(task);
         }

@@ -110,7 +110,7 @@ impl Default for PanicHook {
 
 /// Writes a line to standard error. Not with `eprintln!`, which panics if that is closed, and this
 /// runs in destructors.
-fn note(line: fmt::Arguments<'_>) {
+pub(crate) fn note(line: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "evenloop: {line}");
 }
 

@@ -198,13 +198,7 @@ impl Partition {
     pub fn set_weight(&self, weight: u32) {
         let weight = Weight::of(weight);
         let id = self.id();
-        let shared = &self.inner.shared;
-        let on_loop =
-            context::with_loop(shared, |local| local.core.borrow_mut().set_weight(id, weight));
-        if on_loop.is_none() {
-            let change = move |local: &Local| local.core.borrow_mut().set_weight(id, weight);
-            let _ = shared.send(Message::Call(Box::new(change)));
-        }
+        self.inner.shared.on_loop(move |local| local.core.borrow_mut().set_weight(id, weight));
     }
 
     /// Returns the counters as they stand now, those of the state in progress included.
@@ -231,10 +225,7 @@ impl Partition {
             return;
         }
         let id = self.id();
-        let cancel = move |local: &Local| local.abort_all_in(id);
-        if context::with_loop(&self.inner.shared, |local| cancel(local)).is_none() {
-            let _ = self.inner.shared.send(Message::Call(Box::new(cancel)));
-        }
+        self.inner.shared.on_loop(move |local| local.abort_all_in(id));
     }
 
     /// Returns whether [`close`](Self::close) was called.

@@ -120,7 +120,7 @@ impl Local {
         if busy && self.driver.borrow().is_empty() {
             self.harvested(0, false);
         } else if busy || self.has_inbox.get() || !self.shared.injector().try_sleep() {
-            // The time is for those who listen: it is not worth a look at the clock else.
+            // The time is for those who listen: otherwise it is not worth a look at the clock.
             let listened = self.hooks.mask().contains(Events::IO);
             let started = if listened { self.shared.now() } else { self.stamp().as_nanos() };
             let events = self.poll_driver(started, Some(Duration::ZERO));

@@ -83,6 +83,22 @@ impl Shared {
         Ok(())
     }
 
+    /// Has the loop's thread call `f` between two handles; `false` if the loop is gone.
+    pub(crate) fn call(&self, f: impl FnOnce(&Local) + Send + 'static) -> bool {
+        self.send(Message::Call(Box::new(f))).is_ok()
+    }
+
+    /// Calls `f` here and now on the loop's own thread, else has the loop [`call`](Self::call) it.
+    /// A loop that is gone calls nothing.
+    pub(crate) fn on_loop(self: &Arc<Self>, f: impl FnOnce(&Local) + Send + 'static) {
+        match context::get() {
+            Some(local) if Arc::ptr_eq(&local.shared, self) => f(&local),
+            _ => {
+                self.call(f);
+            }
+        }
+    }
+
     pub(crate) fn injector(&self) -> &Injector<Message> {
         &self.injector
     }

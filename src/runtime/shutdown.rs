@@ -9,6 +9,7 @@ use crate::runtime::context;
 use crate::runtime::core::{Action, Queued};
 use crate::runtime::local::Local;
 use crate::runtime::shared::Shared;
+use crate::runtime::tasks::Entry;
 use crate::task::{Runnable, TaskId};
 
 /// What a runtime still had to do when it was shut down.
@@ -113,8 +114,8 @@ impl fmt::Display for PendingTask {
 impl Local {
     /// Shuts down; waits for running blocking jobs at most for `patience`, `None` is for ever.
     ///
-    /// The order: nothing new is taken in; every task is dropped here; sockets that are held
-    /// elsewhere answer with an error; then the blocking jobs.
+    /// The order: nothing new is taken in; every task is dropped here; whoever waits elsewhere for
+    /// sockets and timers is woken and finds them gone; then the blocking jobs.
     pub(crate) fn shut_down(self: &Rc<Self>, patience: Option<Duration>) -> ShutdownReport {
         // Destructors may look for their loop: wake, spawn (refused), drop timers and sockets.
         let entered = context::enter(self.clone());
@@ -143,7 +144,7 @@ impl Local {
         let core = self.core.borrow();
         let mut tasks: Vec<_> = core.tasks.iter().collect();
         tasks.sort_by_key(|task| task.spawned);
-        let name = |task: &crate::runtime::tasks::Entry| {
+        let name = |task: &Entry| {
             core.directory.info(task.partition).map_or_else(String::new, |info| info.name())
         };
         tasks

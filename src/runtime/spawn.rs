@@ -123,9 +123,9 @@ where
 
 /// Spawns a task with keywords: `partition`, `weight` and `name`, each optional, in any order.
 ///
-/// Without keywords it is [`spawn()`]. They are the methods of [`Spawn`](crate::Spawn). `weight` makes or changes the weight of the partition;
-/// without `partition` it gives the task a fresh partition of that weight. `name` is the task's
-/// name in reports.
+/// Without keywords it is [`spawn()`]. The keywords are the methods of [`Spawn`](crate::Spawn):
+/// `weight` sets the weight of the partition, also of one that exists; without `partition` it gives
+/// the task a fresh partition of that weight. `name` is the task's name in reports.
 ///
 /// # Panics
 ///

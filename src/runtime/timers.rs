@@ -40,11 +40,11 @@ pub(crate) struct Timer {
     state: State,
 }
 
-/// | state  | poll, on the loop | poll, elsewhere  | fires       | reset       | drop            |
-/// |--------|-------------------|------------------|-------------|-------------|-----------------|
-/// | Idle   | Local             | Remote           |             | Idle        |                 |
-/// | Local  | Local             | cancel, Remote   | id is stale | Local       | cancel          |
-/// | Remote | give up, Local    | Remote           | relay fired  | Remote      | give up, cancel |
+/// | state  | poll, on the loop | poll, elsewhere | fires       | reset  | drop            |
+/// |--------|-------------------|-----------------|-------------|--------|-----------------|
+/// | Idle   | Local             | Remote          |             | Idle   |                 |
+/// | Local  | Local             | cancel, Remote  | id is stale | Local  | cancel          |
+/// | Remote | give up, Local    | Remote          | relay fired | Remote | give up, cancel |
 ///
 /// Whatever the state, a poll that finds the deadline passed is the end: Idle, ready.
 #[derive(Debug)]
@@ -91,10 +91,7 @@ impl Timer {
             State::Idle => {}
             State::Local(id) => {
                 let id = *id;
-                let on_loop = context::with_loop(shared, |local| local.reset_timer(id, at));
-                if on_loop.is_none() {
-                    shared.call(move |local| local.reset_timer(id, at));
-                }
+                shared.on_loop(move |local| local.reset_timer(id, at));
             }
             State::Remote(relay) => {
                 let relay = Arc::clone(relay);
@@ -274,13 +271,6 @@ impl Local {
     }
 }
 
-impl Shared {
-    /// Has the loop's thread call `f` between two handles; `false` if the loop is gone.
-    fn call(&self, f: impl FnOnce(&Local) + Send + 'static) -> bool {
-        self.send(Message::Call(Box::new(f))).is_ok()
-    }
-}
-
 /// Stands between the loop's timers and a task elsewhere. No foreign code runs under its lock.
 #[derive(Debug)]
 struct Relay {
@@ -367,7 +357,7 @@ mod tests {
     }
 
     /// Who comes to wait just after it fired is told to look at the clock again, since nobody
-    /// would wake him.
+    /// would wake it.
     #[test]
     fn a_relay_that_has_fired_takes_no_waiters() {
         let (early, late) = (Arc::new(Wakes::default()), Arc::new(Wakes::default()));

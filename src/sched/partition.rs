@@ -7,20 +7,19 @@ use super::units::Weight;
 /// No node, no group: the end of a list.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// The name of a partition in its dispatcher; never given twice.
+/// The name of a partition in its dispatcher.
 ///
 /// It is a slot and the generation of what lies in it, so a name outlives its partition without
-/// meaning another one. Generations come round after 2³⁰ uses of one slot.
+/// meaning another one, until a slot has been used 2³⁰ times.
 ///
-/// The upper bits of the generation are kept free in spirit: a dispatcher per core is to put the
-/// number of its core there, so treat the bits as opaque.
+/// Treat the bits as opaque.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PartitionId {
     pub(super) index: u32,
     pub(super) generation: u32,
 }
 
-/// The name of a group in its dispatcher; never given twice. Built as [`PartitionId`] is.
+/// The name of a group in its dispatcher, built as [`PartitionId`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupId {
     pub(super) index: u32,
