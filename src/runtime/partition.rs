@@ -291,7 +291,8 @@ impl fmt::Debug for PartitionRef {
 pub enum Close {
     /// They run to their end.
     Drain,
-    /// They are aborted: each is dropped at its next poll, which is queued at once.
+    /// They are aborted: each is dropped at its next poll, which is queued at once. What their
+    /// destructors spawn there runs to its end.
     Cancel,
 }
 
