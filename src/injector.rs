@@ -60,7 +60,10 @@ impl<T> Injector<T> {
     #[allow(unsafe_code)]
     pub(crate) fn push(&self, item: T) -> Result<Pushed, T> {
         let node = Box::into_raw(Box::new(Node { item: Some(item), next: Self::EMPTY }));
-        let mut head = self.head.load(Ordering::Relaxed);
+        // A guess, which the exchange corrects. The models guess without looking: loom reorders an
+        // access with the last one to the same word only, and our own load would hide the loop's.
+        let mut head =
+            if cfg!(evenloop_loom) { Self::EMPTY } else { self.head.load(Ordering::Relaxed) };
         loop {
             if head == Self::closed() {
                 // SAFETY: the node was made above and never published.

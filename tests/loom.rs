@@ -11,10 +11,26 @@ use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 
+/// The outcomes that the interleavings of a model had: a model that has only one explores nothing.
+#[derive(Clone, Default)]
+struct Outcomes(std::sync::Arc<std::sync::Mutex<std::collections::BTreeSet<usize>>>);
+
+impl Outcomes {
+    fn note(&self, outcome: usize) {
+        self.0.lock().unwrap().insert(outcome);
+    }
+
+    fn assert(&self, expected: &[usize]) {
+        assert_eq!(self.0.lock().unwrap().iter().copied().collect::<Vec<_>>(), expected);
+    }
+}
+
 /// A push while the loop decides to sleep is either seen by the loop or wakes it: never neither.
 #[test]
 fn push_against_sleep_is_never_lost() {
-    loom::model(|| {
+    let outcomes = Outcomes::default();
+    let noted = outcomes.clone();
+    loom::model(move || {
         let injector = Arc::new(Injector::new());
         let wakes = Arc::new(AtomicUsize::new(0));
 
@@ -31,6 +47,7 @@ fn push_against_sleep_is_never_lost() {
         let slept = injector.try_sleep();
         producer.join().unwrap();
         let woken = wakes.load(Ordering::Acquire);
+        noted.note(2 * usize::from(slept) + woken);
         if slept {
             // The item came before the sleep, or the producer had to wake us for it.
             assert_eq!(woken, usize::from(taken.is_empty()));
@@ -41,6 +58,8 @@ fn push_against_sleep_is_never_lost() {
         taken.extend(injector.drain());
         assert_eq!(taken, [7]);
     });
+    // Awake all the time; asleep after the push was taken in; asleep and woken.
+    outcomes.assert(&[0, 2, 3]);
 }
 
 /// Of two pushes to a sleeping loop exactly one wakes it, and neither is lost.
@@ -66,7 +85,9 @@ fn two_pushes_wake_once() {
 /// Draining while others push neither loses nor doubles, and keeps each producer's order.
 #[test]
 fn drain_against_pushes_keeps_order() {
-    loom::model(|| {
+    let outcomes = Outcomes::default();
+    let noted = outcomes.clone();
+    loom::model(move || {
         let injector = Arc::new(Injector::new());
         let producer = {
             let injector = injector.clone();
@@ -76,17 +97,21 @@ fn drain_against_pushes_keeps_order() {
             })
         };
         let mut taken: Vec<i32> = injector.drain().collect();
+        noted.note(taken.len());
         taken.extend(injector.drain());
         producer.join().unwrap();
         taken.extend(injector.drain());
         assert_eq!(taken, [1, 2]);
     });
+    outcomes.assert(&[0, 1, 2]);
 }
 
 /// A push racing the close is either taken by the close or handed back to the pusher.
 #[test]
 fn push_against_close_has_one_owner() {
-    loom::model(|| {
+    let outcomes = Outcomes::default();
+    let noted = outcomes.clone();
+    loom::model(move || {
         let injector = Arc::new(Injector::new());
         let item = Arc::new(());
         let producer = {
@@ -95,16 +120,20 @@ fn push_against_close_has_one_owner() {
         };
         let taken = injector.close().count();
         let refused = producer.join().unwrap();
+        noted.note(taken);
         assert_eq!(taken + usize::from(refused), 1);
         drop(injector);
         assert_eq!(Arc::strong_count(&item), 1, "the item leaked");
     });
+    outcomes.assert(&[0, 1]);
 }
 
 /// What a producer wrote before its push is visible to the loop that drains it.
 #[test]
 fn drain_sees_what_came_before_the_push() {
-    loom::model(|| {
+    let outcomes = Outcomes::default();
+    let noted = outcomes.clone();
+    loom::model(move || {
         let injector = Arc::new(Injector::new());
         let data = Arc::new(AtomicUsize::new(0));
         let producer = {
@@ -114,9 +143,12 @@ fn drain_sees_what_came_before_the_push() {
                 let _ = injector.push(()).unwrap();
             })
         };
-        if injector.drain().count() == 1 {
+        let taken = injector.drain().count();
+        noted.note(taken);
+        if taken == 1 {
             assert_eq!(data.load(Ordering::Relaxed), 42);
         }
         producer.join().unwrap();
     });
+    outcomes.assert(&[0, 1]);
 }
