@@ -27,6 +27,12 @@ pub(crate) type Joint<T, L> = async_task::Task<Outcome<T, L>, Header<L>>;
 /// What a caught panic carried.
 pub(crate) type Payload = Box<dyn Any + Send + 'static>;
 
+/// Returns the text of a panic, if it has one.
+pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> Option<&str> {
+    let literal = payload.downcast_ref::<&'static str>().copied();
+    literal.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+}
+
 /// Names a task: unique among the tasks of its runtime that live at the same time.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TaskId(pub(crate) u64);

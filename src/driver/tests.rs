@@ -148,6 +148,21 @@ fn sleeps_are_never_early() {
     }
 }
 
+/// A sleep shorter than a millisecond is not rounded up to one: among many, some end before.
+#[cfg(target_os = "linux")]
+#[test]
+fn short_sleeps_are_not_rounded_up() {
+    let mut driver = Driver::new().expect("a driver");
+    let timeout = Duration::from_micros(200);
+    let shortest = (0..200).map(|_| {
+        let start = Instant::now();
+        driver.harvest(Some(timeout), |_| panic!("there is no source")).expect("it works");
+        start.elapsed()
+    });
+    let shortest = shortest.min().expect("there were some");
+    assert!(shortest < Duration::from_millis(1), "the shortest of 200 took {shortest:?}");
+}
+
 /// The timer of a sleep that ended early does not end the next one.
 #[cfg(target_os = "linux")]
 #[test]

@@ -12,6 +12,7 @@ use super::{
     Events, Instrument, InstrumentId, IoEnd, IoStart, LoopCounters, LoopStart, LoopStop, TickEnd,
     TickStart,
 };
+use crate::task::panic_text;
 
 /// The instruments on one loop, in the order they were added. Lives on the loop's thread.
 pub(crate) struct Hooks {
@@ -151,7 +152,7 @@ impl Hooks {
         self.slots.borrow_mut().retain(|slot| slot.place != place);
         self.update_mask();
         self.counters.instrument_panicked();
-        let text = panic_text(&*payload);
+        let text = panic_text(&*payload).unwrap_or("a payload without text");
         // A loop whose stderr is closed must go on, so this is not `eprintln!`.
         let _ = writeln!(
             io::stderr(),
@@ -174,13 +175,6 @@ impl fmt::Debug for Hooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hooks").field("mask", &self.mask()).finish_non_exhaustive()
     }
-}
-
-fn panic_text(payload: &(dyn Any + Send)) -> &str {
-    if let Some(text) = payload.downcast_ref::<&str>() {
-        return text;
-    }
-    payload.downcast_ref::<String>().map_or("(no text)", String::as_str)
 }
 
 /// Drops foreign state; a second panic out of it must not take the loop down either.

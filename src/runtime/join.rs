@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use crate::runtime::coop;
-use crate::runtime::panics;
 use crate::runtime::shared::Shared;
 use crate::task::{self, Joint, Outcome, Payload, TaskId};
 
@@ -251,7 +250,7 @@ impl std::error::Error for JoinError {}
 
 fn text(payload: &Mutex<Payload>) -> Option<String> {
     let payload = payload.lock().unwrap_or_else(PoisonError::into_inner);
-    panics::message(&**payload).map(str::to_owned)
+    task::panic_text(&**payload).map(str::to_owned)
 }
 
 #[cfg(test)]

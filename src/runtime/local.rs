@@ -67,12 +67,8 @@ impl Local {
         F: Future + 'static,
         F::Output: 'static,
     {
-        let partition = {
-            let core = self.core.borrow();
-            let scope = core.scope();
-            core.is_open(scope).then_some(scope)
-        };
-        self.spawn_at(partition, future, birth)
+        let scope = self.core.borrow().scope();
+        self.spawn_at(scope, future, birth)
     }
 
     /// Spawns into the partition called `key`, which is made if need be.
@@ -86,12 +82,8 @@ impl Local {
         F: Future + 'static,
         F::Output: 'static,
     {
-        let partition = {
-            let mut core = self.core.borrow_mut();
-            let id = core.by_key(key, &self.shared);
-            core.is_open(id).then_some(id)
-        };
-        self.spawn_at(partition, future, birth)
+        let id = self.core.borrow_mut().by_key(key, &self.shared);
+        self.spawn_at(id, future, birth)
     }
 
     pub(crate) fn spawn_in<F>(
@@ -104,15 +96,13 @@ impl Local {
         F: Future + 'static,
         F::Output: 'static,
     {
-        let id = partition.id_in(&self.shared);
-        let open = self.core.borrow().is_open(id);
-        self.spawn_at(open.then_some(id), future, birth)
+        self.spawn_at(partition.id_in(&self.shared), future, birth)
     }
 
-    /// Spawns into `partition`; with `None`, or after shutdown began, the task is refused.
+    /// Spawns into `partition`. If that is closed or gone, or shutdown began, the task is refused.
     pub(crate) fn spawn_at<F>(
         &self,
-        partition: Option<PartitionId>,
+        partition: PartitionId,
         future: F,
         birth: Birth,
     ) -> JoinHandle<F::Output>
@@ -121,17 +111,15 @@ impl Local {
         F::Output: 'static,
     {
         let mut core = self.core.borrow_mut();
-        let partition = partition.filter(|_| !core.closed);
         let key = core.tasks.next_key();
         let header = Header::new(self.shared.clone(), TaskId(key), birth.location);
         let (runnable, joint) = task::cell(header, future);
-        match partition {
-            Some(partition) => self.admit(&mut core, key, runnable, partition, birth.name),
-            None => {
-                // Drops the future: after the borrow.
-                drop(core);
-                task::refuse(runnable);
-            }
+        if core.is_open(partition) && !core.closed {
+            self.admit(&mut core, key, runnable, partition, birth.name);
+        } else {
+            // Drops the future: after the borrow.
+            drop(core);
+            task::refuse(runnable);
         }
         JoinHandle::new(joint)
     }

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Arc;
 
-use crate::task::{Payload, TaskId};
+use crate::task::{Payload, TaskId, panic_text};
 
 /// A panic of a task whose join handle was dropped, or of something no handle can report.
 pub struct UnhandledPanic {
@@ -38,7 +38,7 @@ impl UnhandledPanic {
     /// Returns what the panic said, if it said it in text.
     #[must_use]
     pub fn message(&self) -> Option<&str> {
-        message(&*self.payload)
+        panic_text(&*self.payload)
     }
 
     /// Takes the panic's payload, as [`std::panic::resume_unwind`] wants it.
@@ -46,12 +46,6 @@ impl UnhandledPanic {
     pub fn into_payload(self) -> Box<dyn Any + Send + 'static> {
         self.payload
     }
-}
-
-/// Returns the text of a panic, if it has one.
-pub(crate) fn message(payload: &(dyn Any + Send)) -> Option<&str> {
-    let literal = payload.downcast_ref::<&'static str>().copied();
-    literal.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
 }
 
 impl fmt::Debug for UnhandledPanic {
@@ -88,7 +82,7 @@ impl PanicHook {
     /// Calls the hook; a hook that panics itself is only noted, since this runs in destructors.
     pub(crate) fn call(&self, panic: UnhandledPanic) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| (self.0)(panic))) {
-            let message = message(&*payload).unwrap_or("a payload without text");
+            let message = panic_text(&*payload).unwrap_or("a payload without text");
             note(format_args!("the hook for unhandled panics panicked itself: {message}"));
         }
     }

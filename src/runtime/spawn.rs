@@ -90,7 +90,7 @@ where
     let birth = Birth::here();
     let local = context::expect("evenloop::spawn_isolated");
     let id = local.core.borrow_mut().create(Plan::default(), &local.shared);
-    local.spawn_at(Some(id), fut, birth)
+    local.spawn_at(id, fut, birth)
 }
 
 /// Runs `f` on a thread where it may block, in a pool whose size the
