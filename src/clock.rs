@@ -1,7 +1,20 @@
 //! Reading time: deadlines from the monotonic clock, durations from the cheapest source there is.
+//!
+//! A loop either lives in real time or on a clock that is moved by hand; a [`Source`] is one of the
+//! two. The thread knows the source of the loop it runs, so that [`Instant::now`] tells the time of
+//! that loop.
+
+mod instant;
+mod manual;
 
 use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+pub use instant::Instant;
+pub(crate) use instant::{Entered, enter};
+#[allow(unused_imports, reason = "only the simulation moves a clock by hand")]
+pub(crate) use manual::Manual;
+pub(crate) use manual::Source;
 
 /// How long the processor's counter is watched before it is believed.
 const CALIBRATION: u64 = 5_000_000;
@@ -14,7 +27,8 @@ const CALIBRATION: u64 = 5_000_000;
 /// by it, and is tied to the monotonic clock again at every [`anchor`](Clock::anchor).
 #[derive(Debug)]
 pub(crate) struct Clock {
-    epoch: Instant,
+    source: Source,
+    /// Only in real time.
     counter: Option<Counter>,
 }
 
@@ -29,17 +43,17 @@ struct Counter {
 }
 
 impl Clock {
-    pub(crate) fn new(epoch: Instant) -> Self {
-        let counter = tsc::is_trusted().then(|| {
-            let first = (tsc::read(), nanos(epoch.elapsed()));
+    pub(crate) fn new(source: Source) -> Self {
+        let counter = (source.is_real() && tsc::is_trusted()).then(|| {
+            let first = (tsc::read(), source.now());
             Counter { first, base: Cell::new(first), rate: Cell::new(0) }
         });
-        Self { epoch, counter }
+        Self { source, counter }
     }
 
     /// Reads the monotonic clock.
     pub(crate) fn now(&self) -> u64 {
-        nanos(self.epoch.elapsed())
+        self.source.now()
     }
 
     /// Reads the cheapest clock that can measure a duration.
@@ -161,7 +175,7 @@ mod tests {
     /// Ticks and the monotonic clock tell the same time.
     #[test]
     fn ticks_follow_the_monotonic_clock() {
-        let clock = Clock::new(Instant::now());
+        let clock = Clock::new(Source::real());
         std::thread::sleep(Duration::from_millis(6));
         clock.anchor();
         let before = clock.now();

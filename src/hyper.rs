@@ -35,6 +35,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Instant as StdInstant;
 
 use crate::time::{Duration, Instant, Sleep, sleep, sleep_until};
 
@@ -57,11 +58,15 @@ impl hyper::rt::Timer for Timer {
         Box::pin(sleep(duration))
     }
 
-    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
+    fn now(&self) -> StdInstant {
+        Instant::now().into()
+    }
+
+    fn sleep_until(&self, deadline: StdInstant) -> Pin<Box<dyn hyper::rt::Sleep>> {
         Box::pin(sleep_until(deadline))
     }
 
-    fn reset(&self, sleep: &mut Pin<Box<dyn hyper::rt::Sleep>>, deadline: Instant) {
+    fn reset(&self, sleep: &mut Pin<Box<dyn hyper::rt::Sleep>>, deadline: StdInstant) {
         match sleep.as_mut().downcast_mut_pin::<Sleep>() {
             Some(sleep) => sleep.get_mut().reset(deadline),
             None => *sleep = self.sleep_until(deadline),
@@ -112,7 +117,7 @@ mod tests {
             let start = Instant::now();
             let mut sleep = Timer::new().sleep(Duration::from_secs(3600));
             let before = std::ptr::from_ref(&*sleep).cast::<()>();
-            Timer::new().reset(&mut sleep, start + Duration::from_millis(5));
+            Timer::new().reset(&mut sleep, (start + Duration::from_millis(5)).into());
             assert_eq!(std::ptr::from_ref(&*sleep).cast::<()>(), before);
             sleep.await;
             assert!(start.elapsed() >= Duration::from_millis(5));

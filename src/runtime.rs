@@ -8,9 +8,9 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Source};
 use crate::config::Budget;
 use crate::driver::Driver;
 use crate::injector::Drained;
@@ -326,10 +326,10 @@ impl Builder {
         let waker = driver.waker();
         // A wake that the kernel refuses would be a task lost: better to stop with a sentence.
         let unpark = Box::new(move || waker.wake().expect("the kernel took the loop's wake-up"));
-        let epoch = Instant::now();
+        let time = Source::real();
         let blocking = Blocking::new(self.blocking_threads);
-        let shared = Arc::new(Shared::new(epoch, unpark, self.panic_hook, blocking));
-        let core = Core::new(Settings::from(self.budget), Clock::new(epoch));
+        let shared = Arc::new(Shared::new(time.clone(), unpark, self.panic_hook, blocking));
+        let core = Core::new(Settings::from(self.budget), Clock::new(time));
         core.publish(core.current, &shared);
         let hooks = Hooks::new(shared.counters.clone());
         let local = Rc::new(Local {

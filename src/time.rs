@@ -30,8 +30,9 @@ mod interval;
 mod sleep;
 mod timeout;
 
-pub use std::time::{Duration, Instant};
+pub use std::time::Duration;
 
+pub use crate::clock::Instant;
 pub use interval::{Interval, MissedTickBehavior, interval, interval_at};
 pub use sleep::{Sleep, sleep, sleep_until};
 pub use timeout::{Elapsed, Timeout, timeout, timeout_at};

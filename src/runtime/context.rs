@@ -5,6 +5,7 @@ use std::mem::ManuallyDrop;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::clock;
 use crate::runtime::local::Local;
 use crate::runtime::shared::Shared;
 use crate::task::Runnable;
@@ -20,6 +21,7 @@ thread_local! {
 #[derive(Debug)]
 pub(crate) struct Entered {
     outer: Option<Rc<Local>>,
+    _time: clock::Entered,
 }
 
 impl Drop for Entered {
@@ -33,7 +35,8 @@ impl Drop for Entered {
 /// though not run.
 #[must_use = "the loop is left again when this is dropped"]
 pub(crate) fn enter(local: Rc<Local>) -> Entered {
-    Entered { outer: CURRENT.with(|current| current.replace(Some(local))) }
+    let time = clock::enter(&local.shared.time);
+    Entered { outer: CURRENT.with(|current| current.replace(Some(local))), _time: time }
 }
 
 /// Refuses to run a loop inside a loop.

@@ -3,9 +3,8 @@
 use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
-use crate::clock;
+use crate::clock::Source;
 use crate::injector::{Injector, Pushed};
 use crate::instrument::LoopCounters;
 use crate::runtime::context;
@@ -19,7 +18,7 @@ use crate::task::{Header, Home, Payload, Runnable, TaskId};
 
 /// The half of a loop that is `Send + Sync`: every task, socket, timer and handle holds it.
 pub(crate) struct Shared {
-    pub(crate) epoch: Instant,
+    pub(crate) time: Source,
     injector: Injector<Message>,
     /// Wakes a loop that sleeps in the kernel.
     unpark: Unpark,
@@ -53,16 +52,17 @@ pub(crate) enum Message {
 
 impl Shared {
     pub(crate) fn new(
-        epoch: Instant,
+        time: Source,
         unpark: Unpark,
         panic_hook: PanicHook,
         blocking: Blocking,
     ) -> Self {
+        let now = time.now();
         Self {
-            epoch,
+            time,
             injector: Injector::new(),
             unpark,
-            counters: Arc::new(LoopCounters::new(clock::nanos(epoch.elapsed()))),
+            counters: Arc::new(LoopCounters::new(now)),
             panic_hook,
             blocking,
             partitions: Mutex::new(Vec::new()),
@@ -72,7 +72,7 @@ impl Shared {
 
     /// The time in nanoseconds since the loop's epoch, on any thread.
     pub(crate) fn now(&self) -> u64 {
-        clock::nanos(self.epoch.elapsed())
+        self.time.now()
     }
 
     /// Hands `message` to the loop and wakes it if it sleeps. Fails once the loop is gone.

@@ -7,9 +7,8 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::Instant;
 
-use crate::clock;
+use crate::clock::{self, Instant};
 use crate::runtime::context;
 use crate::runtime::local::Local;
 use crate::runtime::shared::{Message, Shared};
@@ -184,8 +183,7 @@ impl fmt::Debug for Timer {
 
 /// Tells a deadline as the loop counts time; what lies beyond 584 years is never.
 fn timestamp(shared: &Shared, deadline: Instant) -> Timestamp {
-    let since_epoch = deadline.saturating_duration_since(shared.epoch);
-    Timestamp::from_nanos(clock::nanos(since_epoch))
+    Timestamp::from_nanos(shared.time.nanos_at(deadline))
 }
 
 impl Local {

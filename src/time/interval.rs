@@ -38,8 +38,8 @@ pub fn interval(period: Duration) -> Interval {
 ///
 /// If `period` is zero.
 #[track_caller]
-pub fn interval_at(start: Instant, period: Duration) -> Interval {
-    Interval::new(start, period)
+pub fn interval_at(start: impl Into<Instant>, period: Duration) -> Interval {
+    Interval::new(start.into(), period)
 }
 
 /// Moments a period apart; made by [`interval`] and [`interval_at`].
@@ -100,7 +100,7 @@ impl Interval {
     }
 
     /// Ticks at `deadline` next.
-    pub fn reset_at(&mut self, deadline: Instant) {
+    pub fn reset_at(&mut self, deadline: impl Into<Instant>) {
         self.next.reset(deadline);
     }
 

@@ -37,8 +37,8 @@ pub fn sleep(duration: Duration) -> Sleep {
 /// # Cancel safety
 ///
 /// Nothing is lost when it is dropped.
-pub fn sleep_until(deadline: Instant) -> Sleep {
-    Sleep::new(deadline)
+pub fn sleep_until(deadline: impl Into<Instant>) -> Sleep {
+    Sleep::new(deadline.into())
 }
 
 /// The future of [`sleep`] and [`sleep_until`]: ready when its deadline has come, and from then on.
@@ -87,8 +87,8 @@ impl Sleep {
 
     /// Waits for another moment instead, whether the earlier one has come or not. A task that
     /// waits is woken at the new one. O(log n) in the timers of its partition.
-    pub fn reset(&mut self, deadline: Instant) {
-        self.timer.reset(deadline);
+    pub fn reset(&mut self, deadline: impl Into<Instant>) {
+        self.timer.reset(deadline.into());
     }
 
     /// Polls without regard to the task's budget of operations.

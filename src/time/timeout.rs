@@ -41,8 +41,11 @@ pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoF
 /// # Cancel safety
 ///
 /// As that of `future`, which is dropped with the timeout.
-pub fn timeout_at<F: IntoFuture>(deadline: Instant, future: F) -> Timeout<F::IntoFuture> {
-    Timeout { value: future.into_future(), limit: Sleep::new(deadline) }
+pub fn timeout_at<F: IntoFuture>(
+    deadline: impl Into<Instant>,
+    future: F,
+) -> Timeout<F::IntoFuture> {
+    Timeout { value: future.into_future(), limit: Sleep::new(deadline.into()) }
 }
 
 pin_project! {

@@ -1,0 +1,190 @@
+//! Moments, as told by the clock of the loop that this thread runs.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::mem::ManuallyDrop;
+use std::ops::{Add, AddAssign, Sub, SubAssign};
+use std::time::Duration;
+
+use super::Source;
+
+thread_local! {
+    // Without a destructor it can be asked until the thread is gone. `Entered` is what empties it.
+    static CURRENT: ManuallyDrop<RefCell<Option<Source>>> =
+        const { ManuallyDrop::new(RefCell::new(None)) };
+}
+
+/// Makes `source` the time of this thread until the guard is dropped.
+#[must_use = "the time is the earlier one again when this is dropped"]
+pub(crate) fn enter(source: &Source) -> Entered {
+    // Real time is what a thread has without.
+    let source = (!source.is_real()).then(|| source.clone());
+    Entered { outer: CURRENT.with(|current| current.replace(source)) }
+}
+
+/// Goes back to the time of before when dropped.
+#[derive(Debug)]
+pub(crate) struct Entered {
+    outer: Option<Source>,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        CURRENT.with(|current| current.replace(self.outer.take()));
+    }
+}
+
+/// A moment: [`std::time::Instant`], but for [`now`](Self::now) asking the clock of the loop that
+/// this thread runs. In a simulation that is virtual time; everywhere else the two agree.
+///
+/// It converts from and into the one of `std` without a change of meaning.
+///
+/// # Examples
+///
+/// ```
+/// use evenloop::time::{Duration, Instant};
+///
+/// let now = Instant::now();
+/// let later = now + Duration::from_millis(5);
+/// assert_eq!(later - now, Duration::from_millis(5));
+/// assert_eq!(now - later, Duration::ZERO);
+/// assert_eq!(Instant::from(std::time::Instant::from(now)), now);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(std::time::Instant);
+
+impl Instant {
+    /// Returns the present moment.
+    #[must_use]
+    pub fn now() -> Self {
+        CURRENT.with(|current| match &*current.borrow() {
+            None => Self(std::time::Instant::now()),
+            Some(source) => source.instant(),
+        })
+    }
+
+    /// Takes a moment of `std`.
+    #[must_use]
+    pub const fn from_std(at: std::time::Instant) -> Self {
+        Self(at)
+    }
+
+    /// Returns it as a moment of `std`.
+    #[must_use]
+    pub const fn into_std(self) -> std::time::Instant {
+        self.0
+    }
+
+    /// Returns the time that has passed since then; zero if it is still to come.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        Self::now().saturating_duration_since(*self)
+    }
+
+    /// Returns the time from `earlier` to this moment; zero if it is the other way round.
+    #[must_use]
+    pub fn duration_since(&self, earlier: Self) -> Duration {
+        self.0.saturating_duration_since(earlier.0)
+    }
+
+    /// Returns the time from `earlier` to this moment; zero if it is the other way round.
+    #[must_use]
+    pub fn saturating_duration_since(&self, earlier: Self) -> Duration {
+        self.0.saturating_duration_since(earlier.0)
+    }
+
+    /// Returns the time from `earlier` to this moment, or `None` if it is the other way round.
+    #[must_use]
+    pub fn checked_duration_since(&self, earlier: Self) -> Option<Duration> {
+        self.0.checked_duration_since(earlier.0)
+    }
+
+    /// Returns the moment `duration` later, or `None` if the system cannot tell it.
+    #[must_use]
+    pub fn checked_add(&self, duration: Duration) -> Option<Self> {
+        self.0.checked_add(duration).map(Self)
+    }
+
+    /// Returns the moment `duration` earlier, or `None` if the system cannot tell it.
+    #[must_use]
+    pub fn checked_sub(&self, duration: Duration) -> Option<Self> {
+        self.0.checked_sub(duration).map(Self)
+    }
+}
+
+impl From<std::time::Instant> for Instant {
+    fn from(at: std::time::Instant) -> Self {
+        Self(at)
+    }
+}
+
+impl From<Instant> for std::time::Instant {
+    fn from(at: Instant) -> Self {
+        at.0
+    }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0 + duration)
+    }
+}
+
+impl AddAssign<Duration> for Instant {
+    fn add_assign(&mut self, duration: Duration) {
+        self.0 += duration;
+    }
+}
+
+impl Sub<Duration> for Instant {
+    type Output = Self;
+
+    fn sub(self, duration: Duration) -> Self {
+        Self(self.0 - duration)
+    }
+}
+
+impl SubAssign<Duration> for Instant {
+    fn sub_assign(&mut self, duration: Duration) {
+        self.0 -= duration;
+    }
+}
+
+impl Sub for Instant {
+    type Output = Duration;
+
+    fn sub(self, earlier: Self) -> Duration {
+        self.saturating_duration_since(earlier)
+    }
+}
+
+impl fmt::Debug for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Manual;
+    use super::*;
+
+    /// A thread sees the time of the innermost loop, and its own again afterwards.
+    #[test]
+    fn the_innermost_time_counts() {
+        let (outer, inner) = (Manual::new(), Manual::new());
+        let (outer, inner) = (Source::manual(outer), Source::manual(inner));
+        let entered = enter(&outer);
+        let start = Instant::now();
+        {
+            let _inner = enter(&inner);
+            let _real = enter(&Source::real());
+            assert!(Instant::now() >= start);
+        }
+        assert_eq!(Instant::now(), start);
+        drop(entered);
+        assert!(Instant::now() > start);
+    }
+}

@@ -1,0 +1,109 @@
+//! Where a loop's time comes from: the system, or a clock that is moved by hand.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{Instant, nanos};
+
+/// A clock that stands still until it is moved: nanoseconds since the epoch of its loop.
+#[derive(Debug, Default)]
+pub(crate) struct Manual(AtomicU64);
+
+impl Manual {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Moves it to `time`, if that is still to come.
+    pub(crate) fn advance_to(&self, time: u64) {
+        self.0.fetch_max(time, Ordering::Relaxed);
+    }
+
+    /// Moves it on. It stops at the end of what can be told, 584 years from the epoch.
+    pub(crate) fn advance_by(&self, nanos: u64) {
+        self.advance_to(self.now().saturating_add(nanos));
+    }
+}
+
+/// Where the time of a loop comes from.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    epoch: std::time::Instant,
+    /// `None` is real time.
+    manual: Option<Arc<Manual>>,
+}
+
+impl Source {
+    /// The system's monotonic clock, counted from now.
+    pub(crate) fn real() -> Self {
+        Self { epoch: std::time::Instant::now(), manual: None }
+    }
+
+    /// A clock that is moved by hand, and seems to begin now.
+    pub(crate) fn manual(clock: Arc<Manual>) -> Self {
+        Self { epoch: std::time::Instant::now(), manual: Some(clock) }
+    }
+
+    pub(crate) fn is_real(&self) -> bool {
+        self.manual.is_none()
+    }
+
+    /// The nanoseconds since the epoch.
+    pub(crate) fn now(&self) -> u64 {
+        match &self.manual {
+            None => nanos(self.epoch.elapsed()),
+            Some(clock) => clock.now(),
+        }
+    }
+
+    /// Tells a moment as nanoseconds since the epoch: none if it was before, and 584 years if it
+    /// is later than that.
+    pub(crate) fn nanos_at(&self, at: Instant) -> u64 {
+        nanos(at.into_std().saturating_duration_since(self.epoch))
+    }
+
+    /// The present moment.
+    pub(super) fn instant(&self) -> Instant {
+        match &self.manual {
+            None => std::time::Instant::now().into(),
+            Some(clock) => {
+                let since = std::time::Duration::from_nanos(clock.now());
+                let at = self.epoch.checked_add(since);
+                at.expect("a clock moved by hand stays within what the system can tell").into()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// Time moved by hand does not pass by itself, and never goes back.
+    #[test]
+    fn a_manual_clock_stands_still() {
+        let clock = Manual::new();
+        let source = Source::manual(clock.clone());
+        let start = source.instant();
+        assert_eq!((source.now(), source.instant()), (0, start));
+        clock.advance_by(50);
+        clock.advance_to(20);
+        assert_eq!(source.now(), 50);
+        assert_eq!(source.instant() - start, Duration::from_nanos(50));
+        assert_eq!(source.nanos_at(start + Duration::from_nanos(7)), 7);
+    }
+
+    /// However far it is moved, it does not wrap.
+    #[test]
+    fn the_end_of_time_is_the_end() {
+        let clock = Manual::new();
+        clock.advance_by(u64::MAX);
+        clock.advance_by(1);
+        assert_eq!(clock.now(), u64::MAX);
+    }
+}
