@@ -11,8 +11,10 @@ use std::cell::Cell;
 use std::time::Duration;
 
 pub use instant::Instant;
+#[cfg(feature = "sim")]
+pub(crate) use instant::spend;
 pub(crate) use instant::{Entered, enter};
-#[allow(unused_imports, reason = "only the simulation moves a clock by hand")]
+#[cfg(feature = "sim")]
 pub(crate) use manual::Manual;
 pub(crate) use manual::Source;
 

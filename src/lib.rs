@@ -39,6 +39,8 @@ pub mod instrument;
 pub mod net;
 mod runtime;
 pub mod sched;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod task;
 pub mod time;
 

@@ -10,15 +10,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+#[cfg(feature = "sim")]
+use crate::clock::Manual;
 use crate::clock::{Clock, Source};
 use crate::config::Budget;
-use crate::driver::Driver;
+use crate::driver::{Driver, Unpark};
 use crate::injector::Drained;
 use crate::instrument::{Hooks, Instrument, InstrumentId};
 use crate::runtime::core::Core;
 use crate::runtime::local::{Birth, Local};
 use crate::runtime::offload::Blocking;
 use crate::runtime::panics::PanicHook;
+#[cfg(feature = "sim")]
+use crate::runtime::probe::Probe;
 use crate::runtime::run::MainWaker;
 use crate::runtime::shared::Shared;
 use crate::sched::Settings;
@@ -36,6 +40,7 @@ mod local;
 mod offload;
 mod panics;
 mod partition;
+mod probe;
 pub(crate) mod registration;
 mod run;
 pub(crate) mod shared;
@@ -43,6 +48,9 @@ mod shutdown;
 mod spawn;
 mod tasks;
 pub(crate) mod timers;
+
+#[cfg(feature = "sim")]
+pub(crate) use probe::Limits;
 
 pub use coop::{Progress, poll_proceed};
 pub use handle::Handle;
@@ -195,6 +203,12 @@ impl Runtime {
         self.local.spawn_named(partition, future, birth)
     }
 
+    /// Puts the loop under a simulation's eyes.
+    #[cfg(feature = "sim")]
+    pub(crate) fn watch(&self, clock: Arc<Manual>, limits: Limits) {
+        self.local.core.borrow_mut().probe = Probe::new(clock, limits);
+    }
+
     /// Returns a handle for use by other threads.
     #[must_use]
     pub fn handle(&self) -> Handle {
@@ -322,11 +336,12 @@ impl Builder {
     ///
     /// If the operating system refuses the file descriptors it needs. Nothing is left behind then.
     pub fn build(self) -> io::Result<Runtime> {
-        let driver = Driver::new()?;
-        let waker = driver.waker();
-        // A wake that the kernel refuses would be a task lost: better to stop with a sentence.
-        let unpark = Box::new(move || waker.wake().expect("the kernel took the loop's wake-up"));
-        let time = Source::real();
+        let (driver, unpark) = Driver::open()?;
+        Ok(self.build_on(driver, unpark, Source::real()))
+    }
+
+    /// Makes the runtime on a driver, which `unpark` wakes, and a clock.
+    pub(crate) fn build_on(self, driver: Driver, unpark: Unpark, time: Source) -> Runtime {
         let blocking = Blocking::new(self.blocking_threads);
         let shared = Arc::new(Shared::new(time.clone(), unpark, self.panic_hook, blocking));
         let core = Core::new(Settings::from(self.budget), Clock::new(time));
@@ -340,6 +355,6 @@ impl Builder {
             inbox: RefCell::new(Drained::empty()),
             has_inbox: Cell::new(false),
         });
-        Ok(Runtime { local, down: Cell::new(false) })
+        Runtime { local, down: Cell::new(false) }
     }
 }

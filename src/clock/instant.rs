@@ -22,6 +22,13 @@ pub(crate) fn enter(source: &Source) -> Entered {
     Entered { outer: CURRENT.with(|current| current.replace(source)) }
 }
 
+/// Moves this thread's time on; `false` if it passes by itself.
+#[cfg(feature = "sim")]
+#[track_caller]
+pub(crate) fn spend(nanos: u64) -> bool {
+    CURRENT.with(|current| current.borrow().as_ref().is_some_and(|source| source.spend(nanos)))
+}
+
 /// Goes back to the time of before when dropped.
 #[derive(Debug)]
 pub(crate) struct Entered {
@@ -168,7 +175,7 @@ impl fmt::Debug for Instant {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Manual;
+    use super::super::manual::Manual;
     use super::*;
 
     /// A thread sees the time of the innermost loop, and its own again afterwards.

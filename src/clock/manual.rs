@@ -7,20 +7,36 @@ use super::{Instant, nanos};
 
 /// A clock that stands still until it is moved: nanoseconds since the epoch of its loop.
 #[derive(Debug, Default)]
-pub(crate) struct Manual(AtomicU64);
+pub(crate) struct Manual {
+    now: AtomicU64,
+    /// How often the running handle has moved it.
+    #[cfg(feature = "sim")]
+    spends: AtomicU64,
+}
 
+/// How often one handle may move the clock: one that goes on and on lets nobody else run.
+#[cfg(feature = "sim")]
+const SPENDS_MAX: u64 = 1_000_000;
+
+#[cfg_attr(not(feature = "sim"), allow(dead_code, reason = "who moves it is the simulation"))]
 impl Manual {
     pub(crate) fn new() -> Arc<Self> {
         Arc::default()
     }
 
     pub(crate) fn now(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.now.load(Ordering::Relaxed)
     }
 
     /// Moves it to `time`, if that is still to come.
     pub(crate) fn advance_to(&self, time: u64) {
-        self.0.fetch_max(time, Ordering::Relaxed);
+        self.now.fetch_max(time, Ordering::Relaxed);
+    }
+
+    /// Another handle may move it.
+    #[cfg(feature = "sim")]
+    pub(crate) fn handle_ended(&self) {
+        self.spends.store(0, Ordering::Relaxed);
     }
 
     /// Moves it on. It stops at the end of what can be told, 584 years from the epoch.
@@ -44,6 +60,7 @@ impl Source {
     }
 
     /// A clock that is moved by hand, and seems to begin now.
+    #[cfg(any(test, feature = "sim"))]
     pub(crate) fn manual(clock: Arc<Manual>) -> Self {
         Self { epoch: std::time::Instant::now(), manual: Some(clock) }
     }
@@ -64,6 +81,20 @@ impl Source {
     /// is later than that.
     pub(crate) fn nanos_at(&self, at: Instant) -> u64 {
         nanos(at.into_std().saturating_duration_since(self.epoch))
+    }
+
+    /// Moves a clock that is moved by hand; `false` if it is none.
+    #[cfg(feature = "sim")]
+    #[track_caller]
+    pub(super) fn spend(&self, nanos: u64) -> bool {
+        let Some(clock) = &self.manual else { return false };
+        assert!(
+            clock.spends.fetch_add(1, Ordering::Relaxed) < SPENDS_MAX,
+            "one handle has spent virtual time {SPENDS_MAX} times over and still runs: let it wait \
+             for something now and then, or use `sim::burn`, which lets others run"
+        );
+        clock.advance_by(nanos);
+        true
     }
 
     /// The present moment.

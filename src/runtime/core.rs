@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::driver::scheduled_io::ScheduledIo;
 use crate::instrument::State;
 use crate::runtime::directory::Directory;
+use crate::runtime::probe::Probe;
 use crate::runtime::shared::Shared;
 use crate::runtime::tasks::Tasks;
 use crate::runtime::timers::Alarm;
@@ -50,6 +51,7 @@ pub(crate) struct Core {
     pub(crate) tasks: Tasks,
     pub(crate) directory: Directory,
     pub(crate) clock: Clock,
+    pub(crate) probe: Probe,
     settings: Settings,
     /// The partition whose turn is out, else ROOT.
     pub(crate) current: PartitionId,
@@ -104,6 +106,7 @@ impl Core {
             tasks: Tasks::default(),
             directory: Directory::new(root, now),
             clock,
+            probe: Probe::default(),
             settings,
             current: root,
             turn: None,
@@ -233,6 +236,7 @@ impl Core {
                     if let Queued::Task(task) = &handle {
                         self.tasks.prepare(task.metadata());
                     }
+                    self.probe.runs(self.current, &handle);
                     return Action::Run(handle);
                 }
                 Step::Deliver => {
@@ -256,17 +260,21 @@ impl Core {
         }
     }
 
-    /// Charges the handle that just ran.
+    /// Charges the handle that just ran. Returns whether the loop gets nowhere, which only a
+    /// simulation can tell.
     #[inline]
-    pub(crate) fn ran(&mut self) {
+    #[must_use]
+    pub(crate) fn ran(&mut self) -> bool {
         self.inside = false;
         self.handles += 1;
+        let stuck = self.probe.ran();
         let cost = self.spend();
         self.overtaken = false;
         if let Some(turn) = self.turn.take() {
             let next = self.sched.charge(turn, cost);
             self.go_on(next);
         }
+        stuck
     }
 
     /// Asks once more whether the turn goes on.

@@ -8,12 +8,15 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::ops::Deref;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, ready};
 
 use mio::Interest;
 
 use crate::driver::PollerId;
+#[cfg(unix)]
+use crate::driver::registry::Descriptor;
 use crate::driver::registry::{Registry, Source};
 use crate::driver::scheduled_io::{ScheduledIo, Seen, WaiterKey, gone};
 use crate::runtime::Partition;
@@ -49,7 +52,7 @@ impl<S: Source> Watched<S> {
         writable: bool,
         what: &str,
     ) -> io::Result<Self> {
-        let local = context::expect(what);
+        let local = loop_for(&source, what);
         let owner = local.core.borrow().scope();
         let registration = Registration::new(&local, &mut source, interest, writable, owner)?;
         Ok(Self { source: Some(source), registration })
@@ -64,7 +67,7 @@ impl<S: Source> Watched<S> {
         what: &str,
         partition: &Partition,
     ) -> io::Result<Self> {
-        let local = context::expect(what);
+        let local = loop_for(&source, what);
         let owner = partition.id_in(&local.shared);
         let registration = Registration::new(&local, &mut source, interest, writable, owner)?;
         Ok(Self { source: Some(source), registration })
@@ -78,7 +81,7 @@ impl<S: Source> Watched<S> {
         interest: Interest,
         what: &str,
     ) -> Result<Self, (S, io::Error)> {
-        let local = context::expect(what);
+        let local = loop_for(&source, what);
         let owner = local.core.borrow().scope();
         match Registration::new(&local, &mut source, interest, false, owner) {
             Ok(registration) => Ok(Self { source: Some(source), registration }),
@@ -127,6 +130,18 @@ impl<S: Source + fmt::Debug> fmt::Debug for Watched<S> {
     }
 }
 
+/// Returns the loop of this thread, which is to watch `source`; `what` names the caller.
+#[track_caller]
+fn loop_for<S: Source>(source: &S, what: &str) -> Rc<Local> {
+    let local = context::expect(what);
+    assert!(
+        local.driver.borrow().accepts(source),
+        "{what}: a simulation watches simulated sockets and nothing else; make the socket inside it \
+         by `bind`, `connect`, `pair` or `accept`, and keep files and sockets of the system out"
+    );
+    local
+}
+
 /// A source's place on the loop.
 pub(crate) struct Registration {
     io: Arc<ScheduledIo>,
@@ -135,7 +150,7 @@ pub(crate) struct Registration {
     #[cfg(unix)]
     interest: Interest,
     #[cfg(unix)]
-    fd: std::os::fd::RawFd,
+    descriptor: Descriptor,
     home: Mutex<Home>,
 }
 
@@ -177,7 +192,7 @@ impl Registration {
             #[cfg(unix)]
             interest,
             #[cfg(unix)]
-            fd: source.fd(),
+            descriptor: source.descriptor(),
             home: Mutex::new(Home { poller, registry, watched: true }),
         })
     }
@@ -244,13 +259,13 @@ impl Registration {
         if home.poller == poller && home.watched {
             return Ok(());
         }
-        let mut fd = self.fd;
+        let mut source = self.descriptor;
         if std::mem::take(&mut home.watched) {
-            let _ = home.registry.deregister(&mut fd);
+            let _ = home.registry.deregister(&mut source);
         }
         // Should this fail, the waiter gets the error and the next wait tries again.
         let registry = local.driver.borrow().registry(poller);
-        registry.register(&mut fd, token(self.id), self.interest)?;
+        registry.register(&mut source, token(self.id), self.interest)?;
         *home = Home { poller, registry, watched: true };
         Ok(())
     }

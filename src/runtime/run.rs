@@ -1,5 +1,6 @@
 //! The run loop: ticks of harvest, turns and handles.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Wake, Waker};
@@ -59,19 +60,22 @@ impl Local {
             match action {
                 Action::Run(handle) => {
                     if self.run_handle(handle, main) {
-                        self.core.borrow_mut().ran();
+                        let _ = self.core.borrow_mut().ran();
                         return true;
                     }
                     let mail = self.has_mail();
                     let mut core = self.core.borrow_mut();
-                    core.ran();
+                    let stuck = core.ran();
                     let doomed = core.directory.has_doomed();
                     let due = core.harvest_is_due();
-                    if !(due || doomed || mail) {
+                    if !(due || doomed || mail || stuck) {
                         action = core.next();
                         continue;
                     }
                     drop(core);
+                    if stuck {
+                        self.report_livelock();
+                    }
                     if doomed {
                         self.bury();
                     }
@@ -169,9 +173,18 @@ impl Local {
         });
         match harvest {
             Ok(events) => events,
-            // The kernel refuses to say what is ready: no loop can go on from here.
-            Err(error) => panic!("evenloop: the operating system's poll failed: {error}"),
+            Err(error) => self.report_no_kernel(&error),
         }
+    }
+
+    /// The kernel refuses to say what is ready: no loop can go on from here.
+    #[cold]
+    fn report_no_kernel(&self, error: &io::Error) -> ! {
+        self.shared.injector().awake();
+        if error.kind() == io::ErrorKind::Deadlock {
+            self.report_deadlock();
+        }
+        panic!("evenloop: the operating system's poll failed: {error}");
     }
 
     fn io_ended(&self, started: u64, timeout: Option<Duration>, events: usize) {

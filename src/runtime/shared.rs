@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::clock::Source;
+use crate::driver::Unpark;
 use crate::injector::{Injector, Pushed};
 use crate::instrument::LoopCounters;
 use crate::runtime::context;
@@ -29,9 +30,6 @@ pub(crate) struct Shared {
     pub(crate) partitions: Mutex<Vec<Option<Arc<PartitionInfo>>>>,
     next_id: AtomicU64,
 }
-
-/// Wakes a sleeping loop from any thread.
-pub(crate) type Unpark = Box<dyn Fn() + Send + Sync>;
 
 /// What other threads may ask of a loop.
 pub(crate) enum Message {

@@ -140,7 +140,7 @@ impl Local {
         ShutdownReport { pending, blocking_dropped, blocking_running }
     }
 
-    fn pending(&self) -> Vec<PendingTask> {
+    pub(crate) fn pending(&self) -> Vec<PendingTask> {
         let core = self.core.borrow();
         let mut tasks: Vec<_> = core.tasks.iter().collect();
         tasks.sort_by_key(|task| task.spawned);
@@ -197,7 +197,7 @@ impl Local {
             let action = self.core.borrow_mut().next();
             match action {
                 Action::Run(handle) => {
-                    self.core.borrow_mut().ran();
+                    let _ = self.core.borrow_mut().ran();
                     if let Queued::Task(task) = handle {
                         tasks.push(task);
                     }

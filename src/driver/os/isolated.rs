@@ -16,7 +16,7 @@ use std::time::Duration;
 use mio::{Events, Poll, Token};
 use slab::Slab;
 
-use super::registry::{Count, Registry};
+use super::super::registry::{Count, Registry};
 use super::{CAPACITY, CHILD_FIRST, CHILDREN_MAX, Readied, poll};
 
 /// The isolated pollers of a driver.
@@ -59,7 +59,7 @@ impl Isolated {
             return Ok(None);
         }
         let poll = Poll::new()?;
-        let registry = Arc::new(Registry::new(poll.registry().try_clone()?, sources.clone()));
+        let registry = Arc::new(Registry::os(poll.registry().try_clone()?, sources.clone()));
         let slot = self.children.vacant_entry();
         let index = slot.key();
         nest::register(root, &poll, Token(CHILD_FIRST - index))?;
