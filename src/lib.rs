@@ -43,6 +43,10 @@ pub mod sched;
 pub mod sim;
 mod task;
 pub mod time;
+#[cfg(feature = "sim")]
+// Until the loop tells it everything.
+#[allow(dead_code)]
+mod trace;
 
 pub use config::Budget;
 pub use runtime::{
