@@ -22,6 +22,7 @@ use registry::{Registry, Source};
 
 #[cfg(feature = "sim")]
 use crate::clock::Manual;
+use crate::sched::Timestamp;
 
 /// Names a poller of a driver: the shared one, or one that [`Driver::isolate`] made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,6 +52,8 @@ pub(crate) struct Readied {
     pub(crate) writable: bool,
     /// The peer has written its last byte. Implies `readable`.
     pub(crate) read_closed: bool,
+    /// When it became so, where the kernel tells.
+    pub(crate) since: Option<Timestamp>,
 }
 
 /// The loop's way to a kernel.

@@ -10,8 +10,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-#[cfg(feature = "sim")]
-use crate::clock::Manual;
 use crate::clock::{Clock, Source};
 use crate::config::Budget;
 use crate::driver::{Driver, Unpark};
@@ -21,8 +19,6 @@ use crate::runtime::core::Core;
 use crate::runtime::local::{Birth, Local};
 use crate::runtime::offload::Blocking;
 use crate::runtime::panics::PanicHook;
-#[cfg(feature = "sim")]
-use crate::runtime::probe::Probe;
 use crate::runtime::run::MainWaker;
 use crate::runtime::shared::Shared;
 use crate::sched::Settings;
@@ -201,12 +197,6 @@ impl Runtime {
     {
         let birth = Birth::here();
         self.local.spawn_named(partition, future, birth)
-    }
-
-    /// Puts the loop under a simulation's eyes.
-    #[cfg(feature = "sim")]
-    pub(crate) fn watch(&self, clock: Arc<Manual>, limits: Limits) {
-        self.local.core.borrow_mut().probe = Probe::new(clock, limits);
     }
 
     /// Returns a handle for use by other threads.

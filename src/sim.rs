@@ -42,5 +42,6 @@
 mod cost;
 mod runtime;
 
+pub use crate::trace::{What, Why};
 pub use cost::{Burn, burn, spend};
 pub use runtime::{Builder, Runtime};

@@ -53,6 +53,7 @@ impl Readied {
             readable: event.is_readable() || event.is_priority() || read_closed,
             writable: event.is_writable() || event.is_write_closed() || error,
             read_closed,
+            since: None,
         }
     }
 }

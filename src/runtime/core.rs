@@ -17,7 +17,7 @@ use crate::sched::{
 use crate::task::Runnable;
 
 /// How long ready sources and due timers of idle partitions may go unnoticed.
-const HARVEST_PERIOD: u64 = 100_000;
+pub(crate) const HARVEST_PERIOD: u64 = 100_000;
 /// A partition that runs dry looks again when the last harvest is older than this.
 const HARVEST_WHEN_DRY: u64 = HARVEST_PERIOD / 4;
 /// Handles after which a loop that does not read the clock thinks of harvesting.
@@ -140,7 +140,10 @@ impl Core {
     /// Queues a handle at the tail of `partition`, or gives it back if there is none such.
     #[inline]
     pub(crate) fn push(&mut self, partition: PartitionId, handle: Queued) -> Result<(), Queued> {
-        if self.sched.push(partition, handle)? == Wake::Roused {
+        let task = self.probe.task(&handle);
+        let wake = self.sched.push(partition, handle)?;
+        self.probe.woken(partition, task);
+        if wake == Wake::Roused {
             self.roused(partition);
         } else if partition != self.current {
             // What the running partition queues is counted when its turn ends.
@@ -164,6 +167,7 @@ impl Core {
 
     fn roused(&mut self, partition: PartitionId) {
         self.overtaken = true;
+        self.probe.roused(partition, &self.sched);
         if self.clockless {
             self.start_timing();
         } else if !self.inside {
@@ -188,12 +192,14 @@ impl Core {
     /// nobody's.
     pub(crate) fn started(&mut self) {
         self.stamp = self.clock.ticks();
+        self.probe.started();
         self.enter_in_turn(State::Running);
     }
 
     /// The loop stops. Who has its turn does not run until it starts again.
     pub(crate) fn stopped(&mut self) {
         self.start_timing();
+        self.probe.stopped();
         self.enter_in_turn(State::Starved);
     }
 
@@ -267,7 +273,7 @@ impl Core {
     pub(crate) fn ran(&mut self) -> bool {
         self.inside = false;
         self.handles += 1;
-        let stuck = self.probe.ran();
+        let stuck = self.probe.ran(self.current);
         let cost = self.spend();
         self.overtaken = false;
         if let Some(turn) = self.turn.take() {
@@ -357,6 +363,7 @@ impl Core {
 
     fn begin_turn(&mut self, turn: Turn) -> Turn {
         self.current = turn.partition();
+        self.probe.turn(&turn, self.sched.round());
         if let Some(counters) = self.directory.counters(self.current) {
             counters.enter(State::Running, self.stamp);
             counters.queued(self.queued_beside(), self.stamp);
@@ -369,6 +376,7 @@ impl Core {
     }
 
     fn end_turn(&mut self, ended: Ended) {
+        self.probe.turn_ended(self.current, ended);
         self.start_timing();
         self.report_handles();
         if let Some(counters) = self.directory.counters(self.current) {
@@ -454,8 +462,11 @@ impl Core {
             counters.queued(self.queued_beside(), now);
         }
         let Self { timers, directory, .. } = self;
-        timers.mark_due(Timestamp::from_nanos(now), |partition| directory.due.push(partition));
-        while let Some(partition) = self.directory.due.pop() {
+        timers.mark_due(Timestamp::from_nanos(now), |partition, deadline| {
+            directory.due.push((partition, deadline));
+        });
+        while let Some((partition, deadline)) = self.directory.due.pop() {
+            self.probe.ready(partition, Some(deadline));
             self.rouse(partition);
         }
         gap

@@ -11,7 +11,7 @@ use crate::instrument::Counters;
 use crate::runtime::core::Core;
 use crate::runtime::partition::{Partition, PartitionRef};
 use crate::runtime::shared::Shared;
-use crate::sched::{GroupId, PartitionId, Weight};
+use crate::sched::{GroupId, PartitionId, Timestamp, Weight};
 
 /// What a partition is found by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,7 +129,7 @@ pub(crate) struct Directory {
     /// Groups that lost a member, and perhaps their last.
     shrunk: Vec<GroupId>,
     /// Scratch space of the harvest.
-    pub(crate) due: Vec<PartitionId>,
+    pub(crate) due: Vec<(PartitionId, Timestamp)>,
 }
 
 /// How a partition is to be made.
@@ -331,6 +331,7 @@ impl Core {
         };
         let name = group.map(|group| self.directory.group_records[&group].name.clone());
         let info = PartitionInfo::new(id, plan.key.clone(), name, weight, self.now());
+        self.probe.created(&info, group);
         self.directory.insert(info, group);
         if let Some(key) = plan.key {
             self.directory.keys.insert(key, id);
@@ -359,10 +360,13 @@ impl Core {
         if let Some(&id) = self.directory.groups.get(name) {
             if let Some(weight) = weight {
                 self.sched.set_group_weight(id, weight);
+                self.probe.group_reweighed(id, weight);
             }
             return id;
         }
-        let id = self.sched.create_group(weight.unwrap_or(Weight::ONE));
+        let weight = weight.unwrap_or(Weight::ONE);
+        let id = self.sched.create_group(weight);
+        self.probe.group_created(id, name, weight);
         let name: Arc<str> = name.into();
         self.directory.groups.insert(name.clone(), id);
         self.directory.group_records.insert(id, Group { name, poller: PollerId::SHARED });
@@ -384,6 +388,7 @@ impl Core {
 
     pub(crate) fn set_weight(&mut self, id: PartitionId, weight: Weight) {
         self.sched.set_weight(id, weight);
+        self.probe.reweighed(id, weight);
         if let Some(info) = self.directory.info(id) {
             info.weight.store(weight.get(), Ordering::Relaxed);
         }
@@ -442,6 +447,7 @@ impl Core {
     fn free(&mut self, id: PartitionId, shared: &Shared, pollers: &mut Vec<PollerId>) {
         let handles = self.sched.remove(id).expect("the directory and the dispatcher agree");
         assert!(handles.is_empty(), "a partition without tasks has handles");
+        self.probe.freed(id);
         let Some(record) = self.directory.records[id.index()].take() else { return };
         if let Some(key) = &record.info.key {
             self.directory.keys.swap_remove(key);

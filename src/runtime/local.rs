@@ -133,6 +133,7 @@ impl Local {
         partition: PartitionId,
         name: Option<Box<str>>,
     ) {
+        core.probe.spawned(runnable.metadata(), name.as_deref());
         core.tasks.insert(key, runnable.metadata(), runnable.waker(), partition, name);
         core.directory.task_added(partition);
         let refused = core.push(partition, Queued::Task(runnable));
@@ -157,6 +158,7 @@ impl Local {
         let key = header.key.load(Ordering::Relaxed);
         let mut core = self.core.borrow_mut();
         let entry = core.tasks.remove(key);
+        core.probe.ended(header.id);
         if let Some(entry) = &entry {
             core.directory.task_removed(entry.partition);
         }

@@ -6,29 +6,22 @@
 #[cfg(feature = "sim")]
 mod watch;
 
-#[cfg(feature = "sim")]
-use std::sync::Arc;
+use std::time::Duration;
 
-#[cfg(feature = "sim")]
-use crate::clock::Manual;
 use crate::runtime::core::Queued;
+use crate::runtime::directory::PartitionInfo;
 use crate::runtime::local::Local;
-use crate::sched::PartitionId;
+use crate::runtime::shared::Shared;
+use crate::sched::{Dispatcher, Ended, GroupId, PartitionId, Timestamp, Turn, Weight};
+use crate::task::{Header, TaskId};
 #[cfg(feature = "sim")]
-pub(crate) use watch::Limits;
+pub(crate) use watch::{Limits, Watch};
 
 /// The place of a simulation in the loop.
 #[derive(Debug, Default)]
 pub(crate) struct Probe {
     #[cfg(feature = "sim")]
-    watch: Option<Box<watch::Watch>>,
-}
-
-#[cfg(feature = "sim")]
-impl Probe {
-    pub(crate) fn new(clock: Arc<Manual>, limits: Limits) -> Self {
-        Self { watch: Some(Box::new(watch::Watch::new(clock, limits))) }
-    }
+    watch: Option<Box<Watch>>,
 }
 
 /// Declares `fn $event(&mut self, …)`, which passes the event on to a simulation if there is one.
@@ -49,10 +42,38 @@ macro_rules! events {
 
 impl Probe {
     events! {
+        /// The loop begins to run, and stops.
+        fn started();
+        fn stopped();
+        /// Partitions and groups come, change and go.
+        fn created(info: &PartitionInfo, group: Option<GroupId>);
+        fn reweighed(partition: PartitionId, weight: Weight);
+        fn freed(partition: PartitionId);
+        fn group_created(group: GroupId, name: &str, weight: Weight);
+        fn group_reweighed(group: GroupId, weight: Weight);
+        /// Tasks come and go.
+        fn spawned(header: &Header<Shared>, name: Option<&str>);
+        fn ended(task: TaskId);
+        /// What a handle is a poll of, for the trace.
+        fn task(handle: &Queued) -> u64;
+        /// A handle of `task` was queued.
+        fn woken(partition: PartitionId, task: u64);
+        /// An idle partition became runnable.
+        fn roused(partition: PartitionId, sched: &Dispatcher<Queued>);
+        /// A source or a timer of the partition has been ready since then.
+        fn ready(partition: PartitionId, since: Option<Timestamp>);
+        /// A turn begins in this round of the root, and ends.
+        fn turn(turn: &Turn, round: u64);
+        fn turn_ended(partition: PartitionId, ended: Ended);
         /// A handle begins.
         fn runs(partition: PartitionId, handle: &Queued);
         /// It has ended, and takes its time. Returns whether too many have run in none.
-        fn ran() -> bool;
+        fn ran(partition: PartitionId) -> bool;
+        /// So many wakers are about to be called for what was ready or due.
+        fn delivers(partition: PartitionId, wakes: usize);
+        fn harvested(events: usize);
+        /// The loop sleeps for so long at most.
+        fn sleeps(timeout: Option<Duration>);
     }
 }
 
@@ -80,7 +101,7 @@ impl Local {
         panic!(
             "the simulation is stuck at {:?}: nothing is runnable, no timer is set and no event is \
              under way, so `block_on` would wait for ever. Tasks that wait:{}{shown}{more}",
-            std::time::Duration::from_nanos(self.shared.now()),
+            Duration::from_nanos(self.shared.now()),
             if pending.is_empty() { " none but its own" } else { "" },
         );
     }

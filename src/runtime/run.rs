@@ -143,6 +143,7 @@ impl Local {
         let timeout = self.sleep_time(now);
         counters.harvest_gap(now.saturating_sub(self.core.borrow().harvested().as_nanos()));
         counters.idle(now);
+        self.core.borrow_mut().probe.sleeps(timeout);
         let events = self.poll_driver(now, timeout);
         self.shared.injector().awake();
         self.harvested(events, true);
@@ -198,6 +199,7 @@ impl Local {
         let counters = &self.shared.counters;
         counters.harvest(events as u64);
         counters.gated_newborns(core.sched.gated_newborns());
+        core.probe.harvested(events);
         let gap = core.harvest_ended();
         if !slept {
             counters.harvest_gap(gap);
@@ -215,6 +217,7 @@ impl Local {
         for (awaited, direction) in [(read, Direction::Read), (write, Direction::Write)] {
             let owner = if awaited { core.io.mark(id, direction) } else { None };
             if let Some(owner) = owner {
+                core.probe.ready(owner, ready.since);
                 core.rouse(owner);
             }
         }
@@ -248,6 +251,7 @@ impl Local {
                 }
             }
             wakers.extend(alarms.drain(..).map(|alarm| alarm.waker));
+            core.probe.delivers(current, wakers.len());
         }
         for waker in wakers.drain(..) {
             self.shared.panic_hook.contain(|| waker.wake());

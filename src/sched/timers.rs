@@ -51,7 +51,7 @@ impl TimerId {
 /// assert_eq!(timers.earliest(), Some(at(10)));
 ///
 /// let mut due = Vec::new();
-/// timers.mark_due(at(15), |partition| due.push(partition));
+/// timers.mark_due(at(15), |partition, _| due.push(partition));
 /// assert_eq!(due, [root]);
 /// let mut fired = Vec::new();
 /// assert!(!timers.take_due(root, at(15), 10, &mut fired));
@@ -180,15 +180,16 @@ impl<T> Timers<T> {
         self.earliest.peek().map(|(key, _)| key.0)
     }
 
-    /// Marks every partition that has a timer due at `now`, and names it to `due`, once: a marked
-    /// one is not named again before its timers are taken. O(k log p) for k partitions to mark.
-    pub fn mark_due(&mut self, now: Timestamp, mut due: impl FnMut(PartitionId)) {
+    /// Marks every partition that has a timer due at `now`, and names it with its earliest deadline
+    /// to `due`, once: a marked one is not named again before its timers are taken. O(k log p) for
+    /// k partitions to mark.
+    pub fn mark_due(&mut self, now: Timestamp, mut due: impl FnMut(PartitionId, Timestamp)) {
         while let Some((key, owner)) = self.earliest.peek() {
             if key.0 > now {
                 break;
             }
             self.leave_earliest(owner);
-            due(self.owners.id(owner));
+            due(self.owners.id(owner), key.0);
         }
     }
 

@@ -57,6 +57,12 @@ impl Runtime {
         Duration::from_nanos(self.clock.now())
     }
 
+    /// Returns a hash of all that has happened, step by step: equal runs, equal hashes.
+    #[must_use]
+    pub fn trace_hash(&self) -> u64 {
+        self.runtime.with_record(|record| record.hash).unwrap_or_default()
+    }
+
     /// Runs what was spawned for `time`.
     ///
     /// # Panics
@@ -86,6 +92,8 @@ impl fmt::Debug for Runtime {
     }
 }
 
+const LIMITS: Limits = Limits { handle_cost: 0, steps: 1_000_000, events: 10_000_000 };
+
 /// Describes a [`Runtime`].
 ///
 /// # Examples
@@ -112,7 +120,7 @@ pub struct Builder {
 
 impl Default for Builder {
     fn default() -> Self {
-        Self { runtime: crate::Runtime::builder(), seed: 0, limits: Limits::default() }
+        Self { runtime: crate::Runtime::builder(), seed: 0, limits: LIMITS }
     }
 }
 
@@ -155,6 +163,13 @@ impl Builder {
     pub fn step_limit(mut self, handles: u64) -> Self {
         assert!(handles > 0, "a simulation of no steps would run nothing; allow at least one");
         self.limits.steps = handles;
+        self
+    }
+
+    /// Sets how many events the trace keeps, at 24 bytes each; ten million if it is not set. What
+    /// goes beyond is counted and hashed all the same.
+    pub fn trace_limit(mut self, events: usize) -> Self {
+        self.limits.events = events;
         self
     }
 

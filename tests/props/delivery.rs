@@ -199,7 +199,7 @@ impl Host {
             }
         }
         let mut due = Vec::new();
-        self.timers.mark_due(Timestamp::from_nanos(self.now), |owner| due.push(owner));
+        self.timers.mark_due(Timestamp::from_nanos(self.now), |owner, _| due.push(owner));
         for owner in due {
             // What was due at the last harvest was noticed then, and what was due at the last
             // delivery is gone.

@@ -33,7 +33,10 @@ fn reports_until_deregistered() {
     assert!(!driver.is_empty());
     far.write_all(b"x").expect("writes");
     let events = harvest(&mut driver, LONG);
-    assert_eq!(events, [Readied { token: 7, readable: true, writable: false, read_closed: false }]);
+    assert_eq!(
+        events,
+        [Readied { token: 7, readable: true, writable: false, read_closed: false, since: None }]
+    );
     registry.deregister(&mut near).expect("it was registered");
     assert!(driver.is_empty());
     far.write_all(b"x").expect("writes");

@@ -24,7 +24,7 @@ fn io() -> ScheduledIo {
 }
 
 fn event(readable: bool, writable: bool, read_closed: bool) -> Readied {
-    Readied { token: 0, readable, writable, read_closed }
+    Readied { token: 0, readable, writable, read_closed, since: None }
 }
 
 fn deliver(io: &ScheduledIo, direction: Direction) {

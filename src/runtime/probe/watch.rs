@@ -1,15 +1,19 @@
-//! The watch a simulation keeps: what handles cost, and whether time passes at all.
+//! The watch a simulation keeps: what handles cost, whether time passes, and a record of it all.
 
 use std::collections::VecDeque;
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::REPORTED;
+use super::{Probe, REPORTED};
 use crate::clock::Manual;
-use crate::runtime::core::Queued;
-use crate::sched::PartitionId;
-use crate::task::TaskId;
+use crate::runtime::Runtime;
+use crate::runtime::core::{Core, HARVEST_PERIOD, Queued};
+use crate::runtime::directory::PartitionInfo;
+use crate::runtime::shared::Shared;
+use crate::sched::{Dispatcher, Ended, GroupId, PartitionId, Timestamp, Turn, Weight};
+use crate::task::{Header, TaskId};
+use crate::trace::{MAIN_TASK, NO_TASK, Record, Recorder, What};
 
 /// What a simulation holds its loop to.
 #[derive(Clone, Copy, Debug)]
@@ -18,21 +22,22 @@ pub(crate) struct Limits {
     pub(crate) handle_cost: u64,
     /// How many handles may run while the clock stands still.
     pub(crate) steps: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { handle_cost: 0, steps: 1_000_000 }
-    }
+    /// How many events the trace keeps.
+    pub(crate) events: usize,
 }
 
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(crate) struct Watch {
     clock: Arc<Manual>,
     limits: Limits,
+    recorder: Recorder,
     /// What the clock showed when it moved last, and the handles since.
     moved: u64,
     steps: u64,
+    /// Whose handle runs, and whether that ended the task.
+    running: u64,
+    done: bool,
+    round: u64,
     /// Who ran last, once there is reason to ask.
     suspects: VecDeque<Suspect>,
 }
@@ -41,11 +46,127 @@ pub(super) struct Watch {
 type Suspect = Option<(TaskId, &'static Location<'static>)>;
 
 impl Watch {
-    pub(super) fn new(clock: Arc<Manual>, limits: Limits) -> Self {
-        Self { moved: clock.now(), clock, limits, steps: 0, suspects: VecDeque::new() }
+    fn new(clock: Arc<Manual>, limits: Limits, core: &Core) -> Self {
+        let mut recorder = Recorder::new(*core.sched.settings(), limits.events);
+        recorder.set_harvest_period(HARVEST_PERIOD);
+        recorder.describe(clock.now(), core.sched.root(), "ROOT", Weight::ONE, None);
+        Self {
+            moved: clock.now(),
+            clock,
+            limits,
+            recorder,
+            steps: 0,
+            running: NO_TASK,
+            done: false,
+            round: core.sched.round(),
+            suspects: VecDeque::new(),
+        }
     }
 
-    pub(super) fn runs(&mut self, _: PartitionId, handle: &Queued) {
+    fn note(&mut self, partition: PartitionId, what: What) {
+        self.note_task(partition, NO_TASK, what);
+    }
+
+    #[inline]
+    fn note_task(&mut self, partition: PartitionId, task: u64, what: What) {
+        self.recorder.record(self.clock.now(), partition, task, what);
+    }
+
+    fn note_loop(&mut self, what: What) {
+        self.recorder.record_loop(self.clock.now(), what);
+    }
+
+    pub(super) fn started(&mut self) {
+        self.note_loop(What::Start);
+    }
+
+    pub(super) fn stopped(&mut self) {
+        self.note_loop(What::Stop);
+    }
+
+    pub(super) fn created(&mut self, info: &PartitionInfo, group: Option<GroupId>) {
+        let weight = info.weight.load(std::sync::atomic::Ordering::Relaxed);
+        let weight = Weight::of(weight);
+        self.recorder.describe(self.clock.now(), info.id, &info.name(), weight, group);
+    }
+
+    pub(super) fn reweighed(&mut self, partition: PartitionId, weight: Weight) {
+        self.note(partition, What::Weight(weight.get()));
+    }
+
+    pub(super) fn freed(&mut self, partition: PartitionId) {
+        self.note(partition, What::Freed);
+    }
+
+    pub(super) fn group_created(&mut self, group: GroupId, name: &str, weight: Weight) {
+        self.recorder.describe_group(self.clock.now(), group, name, weight);
+    }
+
+    pub(super) fn group_reweighed(&mut self, group: GroupId, weight: Weight) {
+        self.recorder.reweigh_group(self.clock.now(), group, weight);
+    }
+
+    pub(super) fn spawned(&mut self, header: &Header<Shared>, name: Option<&str>) {
+        self.recorder.describe_task(header.id.0, name, header.location);
+    }
+
+    pub(super) fn ended(&mut self, task: TaskId) {
+        self.done |= task.0 == self.running;
+    }
+
+    #[expect(clippy::unused_self, reason = "it is one of the events")]
+    pub(super) fn task(&self, handle: &Queued) -> u64 {
+        match handle {
+            Queued::Task(task) => task.metadata().id.0,
+            Queued::Main => MAIN_TASK,
+        }
+    }
+
+    pub(super) fn woken(&mut self, partition: PartitionId, task: u64) {
+        self.note_task(partition, task, What::Wake);
+    }
+
+    pub(super) fn roused(&mut self, partition: PartitionId, sched: &Dispatcher<Queued>) {
+        let (Some(tag), Some(round), Some(allotment)) =
+            (sched.tag(partition), sched.round_of(partition), sched.allotment(partition))
+        else {
+            return;
+        };
+        let ahead = rounds(tag.round, round);
+        let left = allotment.saturating_sub(tag.spent);
+        self.note(partition, What::Roused { ahead, left });
+        let Some(group) = sched.group_of(partition) else { return };
+        let (Some(tag), Some(allotment)) = (sched.group_tag(group), sched.group_allotment(group))
+        else {
+            return;
+        };
+        let ahead = rounds(tag.round, sched.round());
+        let left = allotment.saturating_sub(tag.spent);
+        self.note(partition, What::GroupStands { ahead, left });
+    }
+
+    pub(super) fn ready(&mut self, partition: PartitionId, since: Option<Timestamp>) {
+        let since = since.map_or(self.clock.now(), Timestamp::as_nanos);
+        self.note(partition, What::Ready { since: Duration::from_nanos(since) });
+    }
+
+    pub(super) fn turn(&mut self, turn: &Turn, round: u64) {
+        if round != self.round {
+            self.round = round;
+            self.note_loop(What::Round(round));
+        }
+        let what = What::Turn { express: turn.is_express(), fresh: turn.is_fresh() };
+        self.note(turn.partition(), what);
+    }
+
+    pub(super) fn turn_ended(&mut self, partition: PartitionId, ended: Ended) {
+        self.note(partition, What::TurnEnd(ended.into()));
+    }
+
+    pub(super) fn runs(&mut self, partition: PartitionId, handle: &Queued) {
+        self.running = self.task(handle);
+        self.done = false;
+        self.note_task(partition, self.running, What::Run);
         if self.steps + REPORTED as u64 > self.limits.steps {
             self.suspects.push_back(match handle {
                 Queued::Task(task) => Some((task.metadata().id, task.metadata().location)),
@@ -54,9 +175,12 @@ impl Watch {
         }
     }
 
-    pub(super) fn ran(&mut self) -> bool {
+    pub(super) fn ran(&mut self, partition: PartitionId) -> bool {
         self.clock.advance_by(self.limits.handle_cost);
         self.clock.handle_ended();
+        let what = if self.done { What::Done } else { What::Ran };
+        self.note_task(partition, self.running, what);
+        self.running = NO_TASK;
         let now = self.clock.now();
         if now > self.moved {
             self.moved = now;
@@ -65,6 +189,19 @@ impl Watch {
         }
         self.steps += 1;
         self.steps > self.limits.steps
+    }
+
+    pub(super) fn delivers(&mut self, partition: PartitionId, wakes: usize) {
+        self.note(partition, What::Deliver { wakes: count(wakes) });
+    }
+
+    pub(super) fn harvested(&mut self, events: usize) {
+        self.note_loop(What::Harvest { events: count(events) });
+    }
+
+    pub(super) fn sleeps(&mut self, timeout: Option<Duration>) {
+        let now = Duration::from_nanos(self.clock.now());
+        self.note_loop(What::Sleep { until: timeout.map(|timeout| now + timeout) });
     }
 
     pub(super) fn report_livelock(&self) -> ! {
@@ -83,5 +220,28 @@ impl Watch {
             Duration::from_nanos(self.moved),
             named.collect::<String>(),
         );
+    }
+}
+
+fn rounds(tag: u64, round: u64) -> u32 {
+    u32::try_from(tag.saturating_sub(round)).unwrap_or(u32::MAX)
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+impl Runtime {
+    /// Puts the loop under a simulation's eyes.
+    pub(crate) fn watch(&self, clock: Arc<Manual>, limits: Limits) {
+        let mut core = self.local.core.borrow_mut();
+        let watch = Watch::new(clock, limits, &core);
+        core.probe = Probe { watch: Some(Box::new(watch)) };
+    }
+
+    /// Hands what was written down so far to `f`; `None` if the loop is not simulated.
+    pub(crate) fn with_record<R>(&self, f: impl FnOnce(&Record) -> R) -> Option<R> {
+        let core = self.local.core.borrow();
+        core.probe.watch.as_ref().map(|watch| f(watch.recorder.so_far()))
     }
 }

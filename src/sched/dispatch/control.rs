@@ -277,6 +277,13 @@ impl<H> Dispatcher<H> {
         Some(self.nodes.cold(id.index).weight)
     }
 
+    /// Returns what a round at the root grants a group, in cost units.
+    #[must_use]
+    pub fn group_allotment(&self, id: GroupId) -> Option<u64> {
+        self.group_key(id)?;
+        Some(self.nodes[id.index].allotment)
+    }
+
     /// Returns what a round grants a partition, in cost units.
     #[must_use]
     pub fn allotment(&self, id: PartitionId) -> Option<u64> {

@@ -45,7 +45,7 @@ fn a_stale_owner_does_not_leak_into_its_slots_successor() {
     assert_eq!(timers.count(new), 0);
     timers.insert(new, at(9), "new");
     let mut due = Vec::new();
-    timers.mark_due(at(5), |owner| due.push(owner));
+    timers.mark_due(at(5), |owner, _| due.push(owner));
     assert_eq!(due, [old]);
     assert!(timers.is_due(old) && !timers.is_due(new));
     let mut fired = Vec::new();
@@ -63,8 +63,8 @@ fn a_due_partition_is_named_once_until_its_timers_are_taken() {
         timers.insert(owner, at(1), ());
     }
     let mut named = 0;
-    timers.mark_due(at(1), |_| named += 1);
-    timers.mark_due(at(2), |_| named += 1);
+    timers.mark_due(at(1), |_, _| named += 1);
+    timers.mark_due(at(2), |_, _| named += 1);
     assert_eq!((named, timers.earliest()), (1, None));
 
     let mut fired = Vec::new();
@@ -168,7 +168,7 @@ proptest! {
                 Op::MarkDue { elapsed } => {
                     now += elapsed;
                     let mut named = Vec::new();
-                    timers.mark_due(at(now), |owner| named.push(owner.index));
+                    timers.mark_due(at(now), |owner, _| named.push(owner.index));
                     let mut expected = Vec::new();
                     for (key, timer) in &model.timers {
                         let due = &mut model.due[timer.1 as usize];
