@@ -273,11 +273,21 @@ impl Shared {
     }
 
     /// Makes a job of `f` for the pool of blocking threads.
+    ///
+    /// # Panics
+    ///
+    /// If the loop is simulated: a thread takes the time it takes.
+    #[track_caller]
     pub(crate) fn spawn_blocking<F, T>(self: &Arc<Self>, f: F, birth: Birth) -> JoinHandle<T>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
+        assert!(
+            self.time.is_real(),
+            "a simulation has no blocking threads, whose time nobody can tell beforehand: stand in \
+             for the job with `evenloop::sim::spend`, or a sleep"
+        );
         let id = self.blocking.next_id();
         let (runnable, joint) =
             task::cell(Header::new(self.clone(), id, birth.location), async move { f() });

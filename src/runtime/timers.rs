@@ -102,6 +102,9 @@ impl Timer {
     fn poll_on_loop(&mut self, local: &Local, cx: &mut Context<'_>) -> Poll<()> {
         let home = self.shared.as_ref();
         let at_home = home.is_some_and(|home| Arc::ptr_eq(home, &local.shared));
+        if !at_home {
+            self.check_clock(local);
+        }
         if let State::Local(id) = self.state {
             // A timer that has not fired needs no look at the clock.
             if at_home && local.watch_timer(id, cx.waker()) {
@@ -118,6 +121,16 @@ impl Timer {
         let at = timestamp(&local.shared, self.deadline);
         self.state = State::Local(local.arm_timer(at, cx.waker().clone()));
         Poll::Pending
+    }
+
+    /// Refuses a deadline that was told by another clock than the one it is waited for with.
+    fn check_clock(&self, local: &Local) {
+        let told_by_hand = self.shared.as_ref().is_some_and(|home| !home.time.is_real());
+        assert!(
+            !told_by_hand && local.shared.time.is_real(),
+            "virtual time is of one simulation: make the sleep, timeout or interval inside the \
+             simulation that waits for it, as in `block_on(async {{ sleep(time).await }})`"
+        );
     }
 
     #[track_caller]

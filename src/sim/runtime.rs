@@ -24,7 +24,7 @@ use crate::runtime::Limits;
 /// use evenloop::time::{Duration, sleep};
 ///
 /// let sim = sim::Runtime::new(42);
-/// sim.block_on(async { sleep(Duration::from_secs(3_600)).await });
+/// sim.block_on(async { sleep(Duration::from_secs(3_600)).await }); // the sleep is made inside
 /// assert_eq!(sim.elapsed(), Duration::from_secs(3_600));
 /// ```
 pub struct Runtime {
@@ -70,7 +70,7 @@ impl Runtime {
     /// As [`block_on`](crate::Runtime::block_on).
     #[track_caller]
     pub fn run_for(&self, time: Duration) {
-        self.block_on(crate::time::sleep(time));
+        self.block_on(async { crate::time::sleep(time).await });
     }
 }
 
