@@ -1,0 +1,417 @@
+//! Reading, writing and ending connections.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::net::Shutdown;
+
+use super::State;
+use super::arena::Id;
+use super::connection::{Connection, Side, Standing};
+use super::descriptors::Stir;
+use super::fault::Fault;
+use super::link::chance;
+use super::pipe::{End as StreamEnd, Word};
+
+/// How long a sender tries before it gives up: what fifteen retransmissions take on Linux.
+const GIVE_UP: u64 = 924_600_000_000;
+
+/// What happens to a connection that is made.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Traffic {
+    /// What `from` sent arrives, up to a position.
+    Arrival { from: Side, upto: u64 },
+    /// What the far end has to say to the sender `from` arrives.
+    Word { from: Side, word: Word },
+    /// `to` learns that the connection is no more.
+    Reset { to: Side },
+    /// The network breaks the connection.
+    Break,
+    /// What `from` sent has been waiting since then.
+    GiveUp { from: Side, since: u64 },
+}
+
+impl State {
+    /// Returns a connection that an open socket is an end of.
+    pub(super) fn stream(&mut self, id: Id) -> &mut Connection {
+        self.streams.get_mut(id).expect("a connection is there while a socket is open")
+    }
+
+    pub(super) fn write(
+        &mut self,
+        id: Id,
+        side: Side,
+        bufs: &[IoSlice<'_>],
+    ) -> Result<usize, Fault> {
+        let Self { streams, links, rng, fds, now, .. } = self;
+        let stream = streams.get_mut(id).expect("a connection is there while a socket is open");
+        if stream.ends[side].standing == Standing::Waiting {
+            return Err(Fault::WouldBlock);
+        }
+        if !stream.is_near {
+            if let Some(error) = stream.ends[side].error.take() {
+                return Err(error);
+            }
+        }
+        if stream.is_write_over(side) {
+            return Err(Fault::BrokenPipe);
+        }
+        let asked: usize = bufs.iter().map(|buf| buf.len()).sum();
+        let pipe = &mut stream.pipes[side];
+        let link = links.get(pipe.link);
+        let mut len = asked.min(pipe.room(link));
+        if len < asked {
+            pipe.starved = true;
+        }
+        if len == 0 && asked > 0 {
+            return Err(Fault::WouldBlock);
+        }
+        if len > 1 && chance(rng, link.short_writes) {
+            len = rng.usize(1..len);
+            if let Some(fd) = stream.ends[side].fd {
+                fds.stir(fd, Stir::Room, *now);
+            }
+        }
+        pipe.push(bufs, len);
+        self.transmit(id, side);
+        Ok(len)
+    }
+
+    pub(super) fn read(
+        &mut self,
+        id: Id,
+        side: Side,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> Result<usize, Fault> {
+        let asked = bufs.iter().map(|buf| buf.len()).sum();
+        let mut len = self.readable(id, side, asked)?;
+        if len == 0 {
+            return Ok(0);
+        }
+        let from = side.other();
+        let Self { streams, links, rng, fds, now, .. } = self;
+        let stream = streams.get_mut(id).expect("a connection is there while a socket is open");
+        let pipe = &mut stream.pipes[from];
+        let link = links.get(pipe.link);
+        if len > 1 && chance(rng, link.short_reads) {
+            len = rng.usize(1..len);
+            if let Some(fd) = stream.ends[side].fd {
+                fds.stir(fd, Stir::Input, *now);
+            }
+        }
+        pipe.copy(bufs, len);
+        pipe.forget(len);
+        if pipe.has_word(link) {
+            self.tell(id, from);
+        }
+        Ok(len)
+    }
+
+    pub(super) fn peek(&mut self, id: Id, side: Side, buf: &mut [u8]) -> Result<usize, Fault> {
+        let len = self.readable(id, side, buf.len())?;
+        self.stream(id).incoming(side).copy(&mut [IoSliceMut::new(buf)], len);
+        Ok(len)
+    }
+
+    /// How many bytes a read of `asked` can have. Zero is the end, or that none was asked for.
+    fn readable(&mut self, id: Id, side: Side, asked: usize) -> Result<usize, Fault> {
+        let stream = self.stream(id);
+        if stream.ends[side].standing == Standing::Waiting {
+            return Err(Fault::WouldBlock);
+        }
+        let readable = stream.incoming(side).readable();
+        if readable > 0 || asked == 0 {
+            return Ok(readable.min(asked));
+        }
+        // What arrived in good order is not made an error by what came later. Unix sockets hold
+        // that the other way round.
+        let ended = stream.incoming(side).end == StreamEnd::Arrived;
+        if stream.is_near || !ended {
+            if let Some(error) = stream.ends[side].error.take() {
+                return Err(error);
+            }
+        }
+        if stream.is_read_over(side) { Ok(0) } else { Err(Fault::WouldBlock) }
+    }
+
+    pub(super) fn shutdown(&mut self, id: Id, side: Side, how: Shutdown) -> Result<(), Fault> {
+        let (read, write) = (how != Shutdown::Write, how != Shutdown::Read);
+        let stream = self.stream(id);
+        match stream.ends[side].standing {
+            Standing::Waiting => {
+                self.abandon(id);
+                return Ok(());
+            }
+            Standing::Dead => return Err(Fault::NotConnected),
+            _ if !stream.is_near && stream.is_finished(side) => return Err(Fault::NotConnected),
+            _ => {}
+        }
+        stream.ends[side].read_shut |= read;
+        if write && stream.pipes[side].end == StreamEnd::Open {
+            stream.pipes[side].end = StreamEnd::Asked;
+        }
+        if read && stream.is_near {
+            self.stir_end(id, side.other(), Stir::State);
+        }
+        self.stir_end(id, side, Stir::State);
+        self.transmit(id, side);
+        Ok(())
+    }
+
+    /// Closes an end; what was written is still sent, unless that is not wanted.
+    pub(super) fn close_end(&mut self, id: Id, side: Side) {
+        let peer = side.other();
+        let stream = self.stream(id);
+        let end = &mut stream.ends[side];
+        end.fd = None;
+        let standing = std::mem::replace(&mut end.standing, Standing::Gone);
+        let lingers = stream.ends[side].options.linger != Some(0);
+        match standing {
+            Standing::Open if stream.is_near => {
+                if stream.incoming(side).unread() > 0 {
+                    stream.ends[peer].error = Some(Fault::Reset);
+                }
+                self.finish(id, side);
+                self.stir_end(id, peer, Stir::State);
+            }
+            Standing::Open if lingers && stream.incoming(side).readable() == 0 => {
+                self.finish(id, side);
+            }
+            Standing::Open => self.send_reset(id, peer),
+            Standing::Waiting | Standing::Dead | Standing::Gone => {}
+        }
+        self.reap(id);
+    }
+
+    /// Sends the end of the stream.
+    pub(super) fn finish(&mut self, id: Id, side: Side) {
+        let pipe = &mut self.stream(id).pipes[side];
+        if pipe.end == StreamEnd::Open {
+            pipe.end = StreamEnd::Asked;
+        }
+        self.transmit(id, side);
+    }
+
+    /// Frees a connection that nobody holds an end of.
+    pub(super) fn reap(&mut self, id: Id) {
+        let Some(stream) = self.streams.get(id) else { return };
+        if Side::BOTH.iter().all(|side| stream.ends[*side].standing == Standing::Gone) {
+            let pair = stream.addresses.client.ip().zip(stream.addresses.server.ip());
+            self.streams.remove(id);
+            if let Some((client, server)) = pair {
+                self.ports.part(client, server);
+            }
+        }
+    }
+
+    /// Sends what may be sent.
+    pub(super) fn transmit(&mut self, id: Id, from: Side) {
+        let Self { streams, links, rng, queue, now, .. } = self;
+        let Some(stream) = streams.get_mut(id) else { return };
+        let pipe = &mut stream.pipes[from];
+        let link = links.get(pipe.link);
+        let mut sent = false;
+        pipe.transmit(*now, link, rng, |at, upto| {
+            sent = true;
+            queue.push(at, (id, Traffic::Arrival { from, upto }).into());
+        });
+        if sent && chance(rng, link.resets) {
+            queue.push(now.saturating_add(link.draw_latency(rng)), (id, Traffic::Break).into());
+        }
+    }
+
+    /// Sends word of what has arrived and what was read to the sender.
+    fn tell(&mut self, id: Id, from: Side) {
+        let Self { streams, links, rng, queue, now, .. } = self;
+        let Some(stream) = streams.get_mut(id) else { return };
+        let pipe = &mut stream.pipes[from];
+        let word = pipe.tell(links.get(pipe.link));
+        let back = links.get(stream.pipes[from.other()].link);
+        let at = now.saturating_add(back.draw_latency(rng));
+        queue.push(at, (id, Traffic::Word { from, word }).into());
+    }
+
+    /// Tells an end that the connection is no more, behind all that was sent to it.
+    pub(super) fn send_reset(&mut self, id: Id, to: Side) {
+        let Self { streams, links, rng, queue, now, .. } = self;
+        let Some(stream) = streams.get_mut(id) else { return };
+        let pipe = &mut stream.pipes[to.other()];
+        pipe.forget_unsent();
+        let at = pipe.follow(*now, links.get(pipe.link), rng);
+        queue.push(at, (id, Traffic::Reset { to }).into());
+    }
+
+    pub(super) fn stir_end(&mut self, id: Id, side: Side, stir: Stir) {
+        let fd = self.streams.get(id).and_then(|stream| stream.ends[side].fd);
+        if let Some(fd) = fd {
+            self.fds.stir(fd, stir, self.now);
+        }
+    }
+
+    pub(super) fn on_traffic(&mut self, id: Id, traffic: Traffic) {
+        if self.streams.get(id).is_none() {
+            return;
+        }
+        match traffic {
+            Traffic::Arrival { from, upto } => self.on_arrival(id, from, upto),
+            Traffic::Word { from, word } => self.on_word(id, from, word),
+            Traffic::Reset { to } => self.on_reset(id, to),
+            Traffic::Break => self.break_off(id),
+            Traffic::GiveUp { from, since } => {
+                if self.stream(id).pipes[from].is_held_since(since) {
+                    self.kill(id, from, Fault::TimedOut);
+                }
+            }
+        }
+    }
+
+    fn on_arrival(&mut self, id: Id, from: Side, upto: u64) {
+        let (to, now) = (from.other(), self.now);
+        let stream = self.stream(id);
+        if stream.pipes[from].is_cut {
+            if stream.pipes[from].hold(now) {
+                let give_up = Traffic::GiveUp { from, since: now };
+                self.queue.push(now.saturating_add(GIVE_UP), (id, give_up).into());
+            }
+            return;
+        }
+        if to == Side::Server && stream.ends.server.standing == Standing::Waiting {
+            self.establish(id);
+        }
+        let stream = self.stream(id);
+        let brings_bytes = stream.pipes[from].brings_bytes(upto);
+        let is_shut = stream.ends[to].read_shut && stream.pipes[to].end != StreamEnd::Open;
+        match stream.ends[to].standing {
+            // Nobody will read it.
+            Standing::Gone if brings_bytes => return self.send_reset(id, from),
+            Standing::Open if brings_bytes && is_shut && !stream.is_near => {
+                self.kill(id, to, Fault::Reset);
+                return self.send_reset(id, from);
+            }
+            Standing::Dead => return,
+            _ => {}
+        }
+        let arrived = stream.pipes[from].arrive(upto);
+        if arrived.end {
+            self.stir_end(id, to, Stir::State);
+        } else if arrived.bytes > 0 {
+            self.stir_end(id, to, Stir::Input);
+        }
+        if arrived.end || arrived.bytes > 0 {
+            self.tell(id, from);
+        }
+    }
+
+    fn on_word(&mut self, id: Id, from: Side, word: Word) {
+        let stream = self.stream(id);
+        let back = &mut stream.pipes[from.other()];
+        if back.is_cut {
+            back.lost_word = true;
+            return;
+        }
+        stream.pipes[from].hear(word);
+        self.relieve(id, from);
+        self.transmit(id, from);
+    }
+
+    /// Tells a writer who had to stop that there is room, if there is.
+    fn relieve(&mut self, id: Id, side: Side) {
+        let Self { streams, links, .. } = self;
+        let Some(stream) = streams.get_mut(id) else { return };
+        let pipe = &mut stream.pipes[side];
+        if pipe.starved && pipe.is_roomy(links.get(pipe.link)) {
+            pipe.starved = false;
+            self.stir_end(id, side, Stir::Room);
+        }
+    }
+
+    fn on_reset(&mut self, id: Id, to: Side) {
+        let stream = self.stream(id);
+        let pipe = &stream.pipes[to.other()];
+        match stream.ends[to].standing {
+            Standing::Waiting if to == Side::Server => self.forsake(id),
+            _ if pipe.is_cut => {}
+            Standing::Waiting => self.kill(id, to, Fault::Refused),
+            Standing::Open => {
+                // What was sent before it may arrive at the same moment.
+                let upto = pipe.sent_upto();
+                self.on_arrival(id, to.other(), upto);
+                self.end_by_reset(id, to);
+            }
+            Standing::Dead | Standing::Gone => {}
+        }
+        self.reap(id);
+    }
+
+    fn end_by_reset(&mut self, id: Id, side: Side) {
+        let stream = self.stream(id);
+        let has_ended = stream.pipes[side].end != StreamEnd::Open;
+        match stream.incoming(side).end {
+            // Both directions ended in good order.
+            StreamEnd::Arrived if has_ended => {}
+            StreamEnd::Arrived => self.kill(id, side, Fault::BrokenPipe),
+            _ => self.kill(id, side, Fault::Reset),
+        }
+    }
+
+    /// Resets both ends at once.
+    pub(super) fn break_off(&mut self, id: Id) {
+        self.forsake(id);
+        for side in Side::BOTH {
+            if matches!(self.stream(id).ends[side].standing, Standing::Waiting | Standing::Open) {
+                self.kill(id, side, Fault::Reset);
+            }
+        }
+        self.reap(id);
+    }
+
+    /// Ends an end with an error.
+    pub(super) fn kill(&mut self, id: Id, side: Side, error: Fault) {
+        let stream = self.stream(id);
+        stream.pipes[side].forget_unarrived();
+        let end = &mut stream.ends[side];
+        if end.standing != Standing::Gone {
+            end.standing = Standing::Dead;
+            end.error = Some(error);
+            self.stir_end(id, side, Stir::State);
+        }
+        if side == Side::Client {
+            self.forsake(id);
+        }
+    }
+
+    /// Looks again how the ends are joined, and sends on what was held up at a cut that has healed.
+    pub(super) fn reroute(&mut self) {
+        for id in self.streams.ids() {
+            for from in Side::BOTH {
+                self.reroute_pipe(id, from);
+            }
+        }
+    }
+
+    fn reroute_pipe(&mut self, id: Id, from: Side) {
+        let Self { streams, links, rng, queue, now, .. } = self;
+        let Some(stream) = streams.get_mut(id) else { return };
+        let addresses = &stream.addresses;
+        let way = addresses[from].ip().zip(addresses[from.other()].ip());
+        let Some((source, target)) = way else { return };
+        let pipe = &mut stream.pipes[from];
+        pipe.link = links.find(source, target);
+        pipe.is_cut = links.is_cut(source, target);
+        if pipe.is_cut {
+            return;
+        }
+        if let Some(at) = pipe.resume(*now, links.get(pipe.link), rng) {
+            let upto = pipe.sent_upto();
+            queue.push(at, (id, Traffic::Arrival { from, upto }).into());
+        }
+        // The buffers may have grown.
+        let has_word = pipe.has_word(links.get(pipe.link));
+        let lost_word = std::mem::take(&mut pipe.lost_word);
+        if has_word {
+            self.tell(id, from);
+        }
+        if lost_word {
+            self.tell(id, from.other());
+        }
+        self.relieve(id, from);
+    }
+}
