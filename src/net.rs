@@ -55,6 +55,7 @@ mod async_fd;
 #[cfg(unix)]
 mod handles;
 mod methods;
+mod socket;
 mod sockets;
 mod split;
 mod stream;

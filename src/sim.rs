@@ -40,8 +40,11 @@
 //! ```
 
 mod cost;
+mod network;
 mod runtime;
 
+pub use crate::driver::sim::{Link, Route};
 pub use crate::trace::{What, Why};
 pub use cost::{Burn, burn, spend};
+pub use network::Network;
 pub use runtime::{Builder, Runtime};

@@ -3,7 +3,6 @@
 //! Nothing here waits. A harvest that may sleep moves the clock to the next event of the kernel,
 //! or to the end of its patience, whichever comes first.
 
-#[allow(dead_code, unused_imports, unreachable_pub, reason = "the sockets of `net` are not yet made of these")]
 mod kernel;
 
 use std::fmt;
@@ -14,8 +13,10 @@ use std::time::Duration;
 use super::registry::{Count, Registry};
 use super::{PollerId, Readied};
 use crate::clock::{Manual, nanos};
+use crate::sched::Timestamp;
 
-pub(crate) use kernel::{Fd, Kernel};
+pub(crate) use kernel::{Address, Fd, Kernel, SimDatagram, SimListener, SimStream};
+pub use kernel::{Link, Route};
 
 /// The loop's way to a simulated kernel.
 pub(crate) struct Driver {
@@ -66,7 +67,10 @@ impl Driver {
         timeout: Option<Duration>,
         mut ready: impl FnMut(Readied),
     ) -> io::Result<usize> {
-        let found = self.kernel.poll(&mut ready);
+        let mut ready = |since, event| {
+            ready(Readied { since: Some(Timestamp::from_nanos(since)), ..event });
+        };
+        let found = self.kernel.poll_since(&mut ready);
         if found > 0 || timeout == Some(Duration::ZERO) {
             return Ok(found);
         }
@@ -80,7 +84,7 @@ impl Driver {
             };
             self.clock.advance_to(until);
             // An event need not concern anybody: a segment to a peer who does not wait for it.
-            let found = self.kernel.poll(&mut ready);
+            let found = self.kernel.poll_since(&mut ready);
             if found > 0 || patience.is_some_and(|end| until >= end) {
                 return Ok(found);
             }

@@ -27,6 +27,29 @@ pub enum Addrs {
     NameAndPort(String, u16),
 }
 
+#[cfg(feature = "sim")]
+impl Addrs {
+    /// The addresses that a simulated kernel knows.
+    fn simulated(self, kernel: &crate::driver::sim::Kernel) -> io::Result<Vec<SocketAddr>> {
+        let (name, port) = match self {
+            Self::Known(addrs) => return Ok(addrs),
+            Self::NameAndPort(name, port) => (name, port),
+            Self::Name(name) => {
+                let split = name.rsplit_once(':').map(|(name, port)| (name, port.parse()));
+                let Some((name, Ok(port))) = split else {
+                    return Err(io::Error::new(
+                        io::ErrorKind::InvalidInput,
+                        "the name has no port: say `name:port`",
+                    ));
+                };
+                (name.to_owned(), port)
+            }
+        };
+        let ips = kernel.lookup(&name)?;
+        Ok(ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
+    }
+}
+
 /// Looks up the addresses of a host.
 ///
 /// # Panics
@@ -60,7 +83,12 @@ pub async fn lookup_host(
 
 /// Returns all addresses of `addr`, in the resolver's order.
 pub(super) async fn resolve(addr: impl ToSocketAddrs) -> io::Result<Vec<SocketAddr>> {
-    let lookup = match addr.addrs() {
+    let asked = addr.addrs();
+    #[cfg(feature = "sim")]
+    if let Some(kernel) = super::socket::kernel() {
+        return asked.simulated(&kernel);
+    }
+    let lookup = match asked {
         Addrs::Known(addrs) => return Ok(addrs),
         Addrs::Name(name) => {
             crate::spawn_blocking(move || name.to_socket_addrs().map(Vec::from_iter))

@@ -8,13 +8,13 @@ macro_rules! fds {
     ($($type:ty),*) => {$(
         impl AsFd for $type {
             fn as_fd(&self) -> BorrowedFd<'_> {
-                self.io.as_fd()
+                self.io.os().as_fd()
             }
         }
 
         impl AsRawFd for $type {
             fn as_raw_fd(&self) -> RawFd {
-                self.io.as_raw_fd()
+                self.io.os().as_raw_fd()
             }
         }
     )*};

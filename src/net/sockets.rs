@@ -60,16 +60,16 @@ macro_rules! socket_methods {
         #[track_caller]
         pub fn from_std(socket: $std) -> std::io::Result<Self> {
             socket.set_nonblocking(true)?;
-            Self::watch(socket.into_source())
+            Self::watch($crate::net::socket::Socket::from_std(socket))
         }
 
         /// Takes the socket off the loop. It stays non-blocking.
         ///
         /// # Errors
         ///
-        /// None at present.
+        /// `Unsupported` if it is simulated: it is closed then.
         pub fn into_std(self) -> std::io::Result<$std> {
-            Ok(self.io.into_inner().into())
+            self.io.into_inner().into_std()
         }
     };
 }
@@ -244,37 +244,6 @@ macro_rules! datagram_methods {
             registration.readiness($crate::sched::Direction::Write).await.map(drop)
         }
     };
-}
-
-/// From a socket of `std`, which does not block, to one that can be watched.
-pub(super) trait IntoSource {
-    type Source;
-    fn into_source(self) -> Self::Source;
-}
-
-macro_rules! into_source {
-    ($($std:ty => $mio:ty),* $(,)?) => {$(
-        impl IntoSource for $std {
-            type Source = $mio;
-
-            fn into_source(self) -> $mio {
-                <$mio>::from_std(self)
-            }
-        }
-    )*};
-}
-
-into_source! {
-    std::net::TcpListener => mio::net::TcpListener,
-    std::net::TcpStream => mio::net::TcpStream,
-    std::net::UdpSocket => mio::net::UdpSocket,
-}
-
-#[cfg(unix)]
-into_source! {
-    std::os::unix::net::UnixListener => mio::net::UnixListener,
-    std::os::unix::net::UnixStream => mio::net::UnixStream,
-    std::os::unix::net::UnixDatagram => mio::net::UnixDatagram,
 }
 
 pub(super) use {datagram_methods, socket_methods};

@@ -264,7 +264,7 @@ macro_rules! write_traits {
     };
 }
 
-/// Makes a byte stream of a type that watches a source of `mio` in its field `io`.
+/// Makes a byte stream of a type that watches a socket in its field `io`.
 macro_rules! byte_stream {
     ($type:ident, short_read_empties: $short:expr) => {
         #[allow(private_interfaces, reason = "nobody outside can name this trait")]
@@ -276,29 +276,29 @@ macro_rules! byte_stream {
             }
 
             fn recv(&self, buf: &mut [u8]) -> std::io::Result<usize> {
-                std::io::Read::read(&mut &*self.io, buf)
+                self.io.recv(buf)
             }
 
             fn recv_vectored(
                 &self,
                 bufs: &mut [std::io::IoSliceMut<'_>],
             ) -> std::io::Result<usize> {
-                std::io::Read::read_vectored(&mut &*self.io, bufs)
+                self.io.recv_vectored(bufs)
             }
 
             fn recv_uninit(
                 &self,
                 buf: &mut [std::mem::MaybeUninit<u8>],
             ) -> std::io::Result<usize> {
-                self.io.try_io(|| socket2::SockRef::from(&*self.io).recv(buf))
+                self.io.recv_uninit(buf)
             }
 
             fn send(&self, buf: &[u8]) -> std::io::Result<usize> {
-                std::io::Write::write(&mut &*self.io, buf)
+                self.io.send(buf)
             }
 
             fn send_vectored(&self, bufs: &[std::io::IoSlice<'_>]) -> std::io::Result<usize> {
-                std::io::Write::write_vectored(&mut &*self.io, bufs)
+                self.io.send_vectored(bufs)
             }
 
             fn close(&self, how: std::net::Shutdown) -> std::io::Result<()> {

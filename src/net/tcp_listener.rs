@@ -10,7 +10,8 @@ use mio::Interest;
 use crate::net::TcpStream;
 use crate::net::accept::{accept, passing_over};
 use crate::net::addr::{ToSocketAddrs, no_address, resolve};
-use crate::net::sockets::{IntoSource, socket_methods};
+use crate::net::socket::Socket;
+use crate::net::sockets::socket_methods;
 use crate::runtime::Partition;
 use crate::runtime::registration::Watched;
 use crate::sched::Direction;
@@ -43,7 +44,7 @@ use crate::sched::Direction;
 /// # }).unwrap();
 /// ```
 pub struct TcpListener {
-    pub(in crate::net) io: Watched<mio::net::TcpListener>,
+    pub(in crate::net) io: Watched<Socket<mio::net::TcpListener>>,
 }
 
 impl TcpListener {
@@ -67,7 +68,7 @@ impl TcpListener {
     pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<Self> {
         let mut failure = no_address();
         for addr in resolve(addr).await? {
-            match mio::net::TcpListener::bind(addr) {
+            match Socket::<mio::net::TcpListener>::bind(addr) {
                 Ok(listener) => return Self::watch(listener),
                 Err(error) => failure = error,
             }
@@ -76,7 +77,7 @@ impl TcpListener {
     }
 
     #[track_caller]
-    fn watch(listener: mio::net::TcpListener) -> io::Result<Self> {
+    fn watch(listener: Socket<mio::net::TcpListener>) -> io::Result<Self> {
         let io = Watched::new(listener, Interest::READABLE, false, "net::TcpListener")?;
         Ok(Self { io })
     }

@@ -7,11 +7,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use mio::Interest;
-use socket2::{SockRef, TcpKeepalive};
 
 use crate::net::addr::{ToSocketAddrs, no_address, resolve};
 use crate::net::methods::{read_methods, write_methods};
-use crate::net::sockets::{IntoSource, socket_methods};
+use crate::net::socket::Socket;
+use crate::net::sockets::socket_methods;
 use crate::net::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf, into_split};
 use crate::net::stream::{byte_stream, read_traits, write_traits};
 use crate::runtime::Partition;
@@ -41,7 +41,7 @@ use crate::sched::Direction;
 /// # }).unwrap();
 /// ```
 pub struct TcpStream {
-    pub(in crate::net) io: Watched<mio::net::TcpStream>,
+    pub(in crate::net) io: Watched<Socket<mio::net::TcpStream>>,
 }
 
 impl TcpStream {
@@ -70,7 +70,7 @@ impl TcpStream {
     }
 
     async fn connect_to(addr: SocketAddr) -> io::Result<Self> {
-        let stream = mio::net::TcpStream::connect(addr)?;
+        let stream = Socket::<mio::net::TcpStream>::connect(addr)?;
         // To a near peer it may be made already, which a first look tells without waiting.
         let io = Watched::new(stream, INTEREST, true, "net::TcpStream")?;
         io.registration().async_io(Direction::Write, || connected(&io)).await?;
@@ -78,12 +78,15 @@ impl TcpStream {
     }
 
     #[track_caller]
-    pub(super) fn watch(stream: mio::net::TcpStream) -> io::Result<Self> {
+    pub(super) fn watch(stream: Socket<mio::net::TcpStream>) -> io::Result<Self> {
         Ok(Self { io: Watched::new(stream, INTEREST, true, "net::TcpStream")? })
     }
 
     #[track_caller]
-    pub(super) fn watch_in(stream: mio::net::TcpStream, partition: &Partition) -> io::Result<Self> {
+    pub(super) fn watch_in(
+        stream: Socket<mio::net::TcpStream>,
+        partition: &Partition,
+    ) -> io::Result<Self> {
         Ok(Self { io: Watched::new_in(stream, INTEREST, true, "net::TcpStream", partition)? })
     }
 
@@ -302,7 +305,7 @@ impl TcpStream {
     ///
     /// What the system says.
     pub fn linger(&self) -> io::Result<Option<Duration>> {
-        SockRef::from(&*self.io).linger()
+        self.io.linger()
     }
 
     /// Sets how long the system goes on sending after the socket was closed (`SO_LINGER`), rounded
@@ -317,7 +320,7 @@ impl TcpStream {
     pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
         // What the system rounds down to zero would throw bytes away, and it wraps what is too long.
         let linger = linger.map(|time| whole_seconds(time).min(LINGER_MAX));
-        SockRef::from(&*self.io).set_linger(linger)
+        self.io.set_linger(linger)
     }
 
     /// Returns whether the system probes a silent peer (`SO_KEEPALIVE`).
@@ -326,7 +329,7 @@ impl TcpStream {
     ///
     /// What the system says.
     pub fn keepalive(&self) -> io::Result<bool> {
-        SockRef::from(&*self.io).keepalive()
+        self.io.keepalive()
     }
 
     /// Sets after how long a silence the system probes the peer, rounded up to whole seconds;
@@ -336,13 +339,7 @@ impl TcpStream {
     ///
     /// What the system says: that it does not take zero, or hours on end, for example.
     pub fn set_keepalive(&self, silence: Option<Duration>) -> io::Result<()> {
-        let socket = SockRef::from(&*self.io);
-        match silence {
-            Some(silence) => {
-                socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(whole_seconds(silence)))
-            }
-            None => socket.set_keepalive(false),
-        }
+        self.io.set_keepalive(silence.map(whole_seconds))
     }
 }
 
@@ -361,7 +358,7 @@ fn whole_seconds(time: Duration) -> Duration {
 }
 
 /// Says whether a connection under way has been made.
-fn connected(stream: &mio::net::TcpStream) -> io::Result<()> {
+fn connected(stream: &Socket<mio::net::TcpStream>) -> io::Result<()> {
     if let Some(error) = stream.take_error()? {
         return Err(error);
     }

@@ -8,7 +8,8 @@ use std::task::{Context, Poll};
 use mio::Interest;
 
 use crate::net::addr::{ToSocketAddrs, no_address, resolve};
-use crate::net::sockets::{IntoSource, datagram_methods, socket_methods};
+use crate::net::socket::Socket;
+use crate::net::sockets::{datagram_methods, socket_methods};
 use crate::runtime::registration::Watched;
 use crate::sched::Direction;
 
@@ -31,7 +32,7 @@ use crate::sched::Direction;
 /// # }).unwrap();
 /// ```
 pub struct UdpSocket {
-    pub(in crate::net) io: Watched<mio::net::UdpSocket>,
+    pub(in crate::net) io: Watched<Socket<mio::net::UdpSocket>>,
 }
 
 impl UdpSocket {
@@ -51,7 +52,7 @@ impl UdpSocket {
     pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<Self> {
         let mut failure = no_address();
         for addr in resolve(addr).await? {
-            match mio::net::UdpSocket::bind(addr) {
+            match Socket::<mio::net::UdpSocket>::bind(addr) {
                 Ok(socket) => return Self::watch(socket),
                 Err(error) => failure = error,
             }
@@ -60,7 +61,7 @@ impl UdpSocket {
     }
 
     #[track_caller]
-    fn watch(socket: mio::net::UdpSocket) -> io::Result<Self> {
+    fn watch(socket: Socket<mio::net::UdpSocket>) -> io::Result<Self> {
         let interest = Interest::READABLE | Interest::WRITABLE;
         Ok(Self { io: Watched::new(socket, interest, true, "net::UdpSocket")? })
     }

@@ -8,8 +8,9 @@ use std::time::Duration;
 use crate::Budget;
 use crate::clock::{Manual, Source, nanos};
 use crate::driver::Driver;
-use crate::driver::sim::Kernel;
+use crate::driver::sim::{Kernel, Link};
 use crate::runtime::Limits;
+use crate::sim::Network;
 
 /// A [`crate::Runtime`] in virtual time.
 ///
@@ -30,6 +31,7 @@ use crate::runtime::Limits;
 pub struct Runtime {
     runtime: crate::Runtime,
     clock: Arc<Manual>,
+    network: Network,
     seed: u64,
 }
 
@@ -55,6 +57,12 @@ impl Runtime {
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         Duration::from_nanos(self.clock.now())
+    }
+
+    /// Returns the network of the simulation, to change it.
+    #[must_use]
+    pub fn network(&self) -> Network {
+        self.network.clone()
     }
 
     /// Returns a hash of all that has happened, step by step: equal runs, equal hashes.
@@ -115,12 +123,13 @@ const LIMITS: Limits = Limits { handle_cost: 0, steps: 1_000_000, events: 10_000
 pub struct Builder {
     runtime: crate::Builder,
     seed: u64,
+    link: Link,
     limits: Limits,
 }
 
 impl Default for Builder {
     fn default() -> Self {
-        Self { runtime: crate::Runtime::builder(), seed: 0, limits: LIMITS }
+        Self { runtime: crate::Runtime::builder(), seed: 0, link: Link::default(), limits: LIMITS }
     }
 }
 
@@ -128,6 +137,12 @@ impl Builder {
     /// Sets the number that decides what the rules leave open; 0 if it is not set.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
+        self
+    }
+
+    /// Sets what lies between any two sockets; see [`Link`] for the default.
+    pub fn link(mut self, link: Link) -> Self {
+        self.link = link;
         self
     }
 
@@ -177,10 +192,11 @@ impl Builder {
     #[must_use]
     pub fn build(self) -> Runtime {
         let clock = Manual::new();
-        let kernel = Arc::new(Kernel::default());
+        let kernel = Kernel::new(clock.clone(), self.seed, self.link);
+        let network = Network::new(kernel.clone());
         let (driver, unpark) = Driver::simulate(kernel, clock.clone());
         let runtime = self.runtime.build_on(driver, unpark, Source::manual(clock.clone()));
         runtime.watch(clock.clone(), self.limits);
-        Runtime { runtime, clock, seed: self.seed }
+        Runtime { runtime, clock, network, seed: self.seed }
     }
 }

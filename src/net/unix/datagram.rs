@@ -8,7 +8,8 @@ use std::path::Path;
 
 use mio::Interest;
 
-use crate::net::sockets::{IntoSource, datagram_methods, socket_methods};
+use crate::net::socket::Socket;
+use crate::net::sockets::{datagram_methods, socket_methods};
 use crate::runtime::registration::Watched;
 use crate::sched::Direction;
 
@@ -31,7 +32,7 @@ use crate::sched::Direction;
 /// # }).unwrap();
 /// ```
 pub struct UnixDatagram {
-    pub(in crate::net) io: Watched<mio::net::UnixDatagram>,
+    pub(in crate::net) io: Watched<Socket<mio::net::UnixDatagram>>,
 }
 
 impl UnixDatagram {
@@ -46,7 +47,7 @@ impl UnixDatagram {
     /// What the system says.
     #[track_caller]
     pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
-        Self::watch(mio::net::UnixDatagram::bind(path)?)
+        Self::watch(Socket::<mio::net::UnixDatagram>::bind(path.as_ref())?)
     }
 
     /// Makes a socket without an address, to send from.
@@ -60,7 +61,7 @@ impl UnixDatagram {
     /// What the system says.
     #[track_caller]
     pub fn unbound() -> io::Result<Self> {
-        Self::watch(mio::net::UnixDatagram::unbound()?)
+        Self::watch(Socket::<mio::net::UnixDatagram>::unbound()?)
     }
 
     /// Makes two sockets that are connected with each other.
@@ -74,12 +75,12 @@ impl UnixDatagram {
     /// What the system says.
     #[track_caller]
     pub fn pair() -> io::Result<(Self, Self)> {
-        let (a, b) = mio::net::UnixDatagram::pair()?;
+        let (a, b) = Socket::<mio::net::UnixDatagram>::pair()?;
         Ok((Self::watch(a)?, Self::watch(b)?))
     }
 
     #[track_caller]
-    fn watch(socket: mio::net::UnixDatagram) -> io::Result<Self> {
+    fn watch(socket: Socket<mio::net::UnixDatagram>) -> io::Result<Self> {
         let interest = Interest::READABLE | Interest::WRITABLE;
         Ok(Self { io: Watched::new(socket, interest, true, "net::UnixDatagram")? })
     }
@@ -90,7 +91,7 @@ impl UnixDatagram {
     ///
     /// What the system says.
     pub fn connect(&self, path: impl AsRef<Path>) -> io::Result<()> {
-        self.io.connect(path)
+        self.io.connect(path.as_ref())
     }
 
     socket_methods!(std::os::unix::net::UnixDatagram);
@@ -107,7 +108,7 @@ impl UnixDatagram {
     ///
     /// Dropped before it is done, it has sent nothing.
     pub async fn send_to(&self, buf: &[u8], path: impl AsRef<Path>) -> io::Result<usize> {
-        let send = || self.io.send_to(buf, &path);
+        let send = || self.io.send_to(buf, path.as_ref());
         self.io.registration().async_io(Direction::Write, send).await
     }
 
@@ -117,7 +118,7 @@ impl UnixDatagram {
     ///
     /// `WouldBlock` if it does; else as [`send`](Self::send).
     pub fn try_send_to(&self, buf: &[u8], path: impl AsRef<Path>) -> io::Result<usize> {
-        self.io.registration().try_io(Direction::Write, || self.io.send_to(buf, path))
+        self.io.registration().try_io(Direction::Write, || self.io.send_to(buf, path.as_ref()))
     }
 
     /// Ends one or both directions.

@@ -10,7 +10,8 @@ use mio::Interest;
 
 use crate::net::UnixStream;
 use crate::net::accept::{accept, passing_over};
-use crate::net::sockets::{IntoSource, socket_methods};
+use crate::net::socket::Socket;
+use crate::net::sockets::socket_methods;
 use crate::runtime::registration::Watched;
 use crate::sched::Direction;
 
@@ -26,7 +27,7 @@ use crate::sched::Direction;
 /// # evenloop::block_on(async {
 /// let path = std::env::temp_dir().join(format!("evenloop-doc-{}", std::process::id()));
 /// let listener = UnixListener::bind(&path)?;
-/// let client = UnixStream::connect(&path).await?;
+/// let client = UnixStream::connect(path.as_ref()).await?;
 /// let (server, _) = listener.accept().await?;
 /// std::fs::remove_file(&path)?;
 ///
@@ -39,7 +40,7 @@ use crate::sched::Direction;
 /// # }).unwrap();
 /// ```
 pub struct UnixListener {
-    pub(in crate::net) io: Watched<mio::net::UnixListener>,
+    pub(in crate::net) io: Watched<Socket<mio::net::UnixListener>>,
 }
 
 impl UnixListener {
@@ -54,11 +55,11 @@ impl UnixListener {
     /// What the system says.
     #[track_caller]
     pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
-        Self::watch(mio::net::UnixListener::bind(path)?)
+        Self::watch(Socket::<mio::net::UnixListener>::bind(path.as_ref())?)
     }
 
     #[track_caller]
-    fn watch(listener: mio::net::UnixListener) -> io::Result<Self> {
+    fn watch(listener: Socket<mio::net::UnixListener>) -> io::Result<Self> {
         let io = Watched::new(listener, Interest::READABLE, false, "net::UnixListener")?;
         Ok(Self { io })
     }

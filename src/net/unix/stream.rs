@@ -10,7 +10,8 @@ use std::time::Duration;
 use mio::Interest;
 
 use crate::net::methods::{read_methods, write_methods};
-use crate::net::sockets::{IntoSource, socket_methods};
+use crate::net::socket::Socket;
+use crate::net::sockets::socket_methods;
 use crate::net::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf, into_split};
 use crate::net::stream::{byte_stream, read_traits, write_traits};
 use crate::runtime::registration::Watched;
@@ -38,7 +39,7 @@ const PAUSE_MAX: Duration = Duration::from_millis(50);
 /// # }).unwrap();
 /// ```
 pub struct UnixStream {
-    pub(in crate::net) io: Watched<mio::net::UnixStream>,
+    pub(in crate::net) io: Watched<Socket<mio::net::UnixStream>>,
 }
 
 impl UnixStream {
@@ -61,7 +62,7 @@ impl UnixStream {
     pub async fn connect(path: impl AsRef<Path>) -> io::Result<Self> {
         let mut pause = PAUSE_FIRST;
         let stream = loop {
-            match mio::net::UnixStream::connect(&path) {
+            match Socket::<mio::net::UnixStream>::connect(path.as_ref()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     sleep(pause).await;
                     pause = PAUSE_MAX.min(pause * 2);
@@ -85,12 +86,12 @@ impl UnixStream {
     /// What the system says.
     #[track_caller]
     pub fn pair() -> io::Result<(Self, Self)> {
-        let (a, b) = mio::net::UnixStream::pair()?;
+        let (a, b) = Socket::<mio::net::UnixStream>::pair()?;
         Ok((Self::watch(a)?, Self::watch(b)?))
     }
 
     #[track_caller]
-    pub(super) fn watch(stream: mio::net::UnixStream) -> io::Result<Self> {
+    pub(super) fn watch(stream: Socket<mio::net::UnixStream>) -> io::Result<Self> {
         let interest = Interest::READABLE | Interest::WRITABLE;
         Ok(Self { io: Watched::new(stream, interest, true, "net::UnixStream")? })
     }
@@ -142,7 +143,7 @@ impl UnixStream {
 }
 
 /// Says whether a connection under way has been made.
-fn connected(stream: &mio::net::UnixStream) -> io::Result<()> {
+fn connected(stream: &Socket<mio::net::UnixStream>) -> io::Result<()> {
     if let Some(error) = stream.take_error()? {
         return Err(error);
     }

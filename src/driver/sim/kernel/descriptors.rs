@@ -57,7 +57,13 @@ impl Mask {
         let read_closed = self.hung_up || over || self.error;
         let readable = interest.is_readable() && self.input || read_closed;
         let writable = interest.is_writable() && self.room || self.hung_up || self.error;
-        (readable || writable).then_some(Readied { token, readable, writable, read_closed })
+        (readable || writable).then_some(Readied {
+            token,
+            readable,
+            writable,
+            read_closed,
+            since: None,
+        })
     }
 }
 

@@ -129,5 +129,5 @@ fn fill(stream: &SimStream) -> usize {
 }
 
 fn event(token: usize, readable: bool, writable: bool, read_closed: bool) -> Readied {
-    Readied { token, readable, writable, read_closed }
+    Readied { token, readable, writable, read_closed, since: None }
 }
