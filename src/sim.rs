@@ -41,10 +41,13 @@
 
 mod cost;
 mod network;
+pub mod oracle;
 mod runtime;
+mod trace;
 
 pub use crate::driver::sim::{Link, Route};
 pub use crate::trace::{What, Why};
 pub use cost::{Burn, burn, spend};
 pub use network::Network;
 pub use runtime::{Builder, Runtime};
+pub use trace::{Event, Lag, Share, Starvation, Task, Trace, Waits};
