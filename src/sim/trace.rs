@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::sched::Settings;
-use crate::trace::{MAIN, NOBODY, Packed, Record, Recorder, What};
+use crate::sim::Runtime;
+use crate::trace::{MAIN, NOBODY, Packed, Record, What};
 
 mod csv;
 mod history;
@@ -35,7 +36,7 @@ pub use queries::{Lag, Share, Starvation, Waits};
 /// use evenloop::{sim, spawn_in};
 /// use std::time::Duration;
 ///
-/// let sim = sim::Runtime::builder().seed(1).build();
+/// let sim = sim::Runtime::new(1);
 /// sim.block_on(async {
 ///     let bulk = spawn_in("bulk", async {
 ///         for _ in 0..100 {
@@ -100,8 +101,8 @@ pub struct Task<'a> {
 
 impl Trace {
     /// Reads what was recorded so far. O(events).
-    pub(crate) fn of(recorder: &Recorder) -> Self {
-        let mut record = recorder.so_far().clone();
+    pub(crate) fn of(record: &Record) -> Self {
+        let mut record = record.clone();
         let history = History::of(&record);
         let (mut names, mut order) = (BTreeMap::new(), Vec::new());
         for (number, note) in record.partitions.iter_mut().enumerate() {
@@ -280,6 +281,28 @@ pub(crate) fn plain(name: &str) -> String {
         if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
     }
     line
+}
+
+impl Runtime {
+    /// Returns what has happened so far. O(events).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use evenloop::sim;
+    ///
+    /// let run = || {
+    ///     let sim = sim::Runtime::new(3);
+    ///     sim.block_on(async { sim::burn(std::time::Duration::from_millis(1)).await });
+    ///     sim.trace()
+    /// };
+    /// assert_eq!(run().hash(), run().hash());
+    /// println!("{}", run());
+    /// ```
+    #[must_use]
+    pub fn trace(&self) -> Trace {
+        self.with_record(Trace::of).expect("a simulation is recorded from its beginning")
+    }
 }
 
 impl fmt::Debug for Trace {

@@ -5,6 +5,9 @@ use indexmap::IndexMap;
 /// Slots an id may be beyond all seen so far and still be found by its slot.
 const REACH: usize = 4096;
 
+/// Set in ids that are not made of slots: of tasks that came from other threads.
+const WILD: u64 = 1 << 63;
+
 /// Numbers for ids, in the order in which the ids are first seen.
 ///
 /// An id is a generation and, in its lower half, a slot: small and used again. So a number is
@@ -37,7 +40,7 @@ impl Numbers {
     #[cold]
     fn admit(&mut self, id: u64) -> (u32, bool) {
         let index = id as u32 as usize;
-        if index >= self.slots.len() + REACH {
+        if id & WILD != 0 || index >= self.slots.len() + REACH {
             let (next, number) = (self.next, *self.others.entry(id).or_insert(self.next));
             self.next += u32::from(number == next);
             return (number, number == next);

@@ -126,11 +126,13 @@ fn a_slot_used_again_is_another_number() {
 #[test]
 fn wild_ids_are_numbered() {
     let mut recorder = recorder(100);
-    for task in [1, u64::MAX - 7, 1, u64::MAX - 7, 4_000_000_000, MAIN_TASK, NO_TASK] {
+    // The third would share a slot with the first.
+    let tasks = [1, u64::MAX - 7, 1 << 63 | 1];
+    for task in tasks.into_iter().chain(tasks).chain([4_000_000_000, MAIN_TASK, NO_TASK]) {
         recorder.record(0, partition(0, 1), task, What::Wake);
     }
     let numbers: Vec<u32> = recorder.so_far().events.iter().map(|event| event.task).collect();
-    assert_eq!(numbers, [0, 1, 0, 1, 2, MAIN, NOBODY]);
+    assert_eq!(numbers, [0, 1, 2, 0, 1, 2, 3, MAIN, NOBODY]);
 }
 
 /// Names, groups and places of spawning are kept beside the events.

@@ -108,6 +108,6 @@ impl Script {
     }
 
     pub(crate) fn trace(&self) -> Trace {
-        Trace::of(&self.recorder)
+        Trace::of(self.recorder.so_far())
     }
 }

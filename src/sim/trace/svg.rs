@@ -157,7 +157,7 @@ fn draw<'a>(svg: &'a mut String, curves: &[Curve], (from, to): (f64, f64)) -> Dr
         .build_cartesian_2d(from / across.nanos..right, 0.0..top)?;
     chart
         .configure_mesh()
-        .light_line_style(WHITE)
+        .max_light_lines(0)
         .x_desc(format!("time ({})", across.name))
         .y_desc(format!("service ({})", up.name))
         .label_style(("sans-serif", 14))
