@@ -254,6 +254,7 @@ impl Core {
                         self.turn = Some(turn);
                         return Action::Deliver;
                     }
+                    self.probe.nothing_to_deliver(self.current);
                     let next = self.sched.delivered(turn, false);
                     self.go_on(next);
                 }
@@ -278,6 +279,7 @@ impl Core {
         self.overtaken = false;
         if let Some(turn) = self.turn.take() {
             let next = self.sched.charge(turn, cost);
+            self.probe.charged(&self.sched);
             self.go_on(next);
         }
         stuck
@@ -302,6 +304,7 @@ impl Core {
         let cost = self.spend_in_between();
         if let Some(turn) = self.turn.take() {
             self.sched.spend(&turn, cost);
+            self.probe.charged(&self.sched);
             let next = self.sched.delivered(turn, more);
             self.go_on(next);
         }

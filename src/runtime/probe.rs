@@ -60,6 +60,8 @@ impl Probe {
         fn woken(partition: PartitionId, task: u64);
         /// An idle partition became runnable.
         fn roused(partition: PartitionId, sched: &Dispatcher<Queued>);
+        /// A handle or a delivery was charged.
+        fn charged(sched: &Dispatcher<Queued>);
         /// A source or a timer of the partition has been ready since then.
         fn ready(partition: PartitionId, since: Option<Timestamp>);
         /// A turn begins in this round of the root, and ends.
@@ -71,6 +73,7 @@ impl Probe {
         fn ran(partition: PartitionId) -> bool;
         /// So many wakers are about to be called for what was ready or due.
         fn delivers(partition: PartitionId, wakes: usize);
+        fn nothing_to_deliver(partition: PartitionId);
         fn harvested(events: usize);
         /// The loop sleeps for so long at most.
         fn sleeps(timeout: Option<Duration>);

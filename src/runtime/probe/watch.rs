@@ -5,6 +5,8 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
+use indexmap::{IndexMap, IndexSet};
+
 use super::{Probe, REPORTED};
 use crate::clock::Manual;
 use crate::runtime::Runtime;
@@ -38,6 +40,12 @@ pub(crate) struct Watch {
     running: u64,
     done: bool,
     round: u64,
+    /// Whether a handle or a delivery runs. What it creates waits for its price before it takes a
+    /// place in line; whether it was roused by then.
+    inside: bool,
+    unborn: IndexMap<PartitionId, bool>,
+    /// Partitions to which something is to be delivered.
+    due: IndexSet<PartitionId>,
     /// Who ran last, once there is reason to ask.
     suspects: VecDeque<Suspect>,
 }
@@ -59,6 +67,9 @@ impl Watch {
             running: NO_TASK,
             done: false,
             round: core.sched.round(),
+            inside: false,
+            unborn: IndexMap::new(),
+            due: IndexSet::new(),
             suspects: VecDeque::new(),
         }
     }
@@ -88,6 +99,9 @@ impl Watch {
         let weight = info.weight.load(std::sync::atomic::Ordering::Relaxed);
         let weight = Weight::of(weight);
         self.recorder.describe(self.clock.now(), info.id, &info.name(), weight, group);
+        if self.inside {
+            self.unborn.insert(info.id, false);
+        }
     }
 
     pub(super) fn reweighed(&mut self, partition: PartitionId, weight: Weight) {
@@ -95,6 +109,7 @@ impl Watch {
     }
 
     pub(super) fn freed(&mut self, partition: PartitionId) {
+        self.due.swap_remove(&partition);
         self.note(partition, What::Freed);
     }
 
@@ -127,6 +142,26 @@ impl Watch {
     }
 
     pub(super) fn roused(&mut self, partition: PartitionId, sched: &Dispatcher<Queued>) {
+        match self.unborn.get_mut(&partition) {
+            Some(roused) => *roused = true,
+            None => self.lined_up(partition, sched),
+        }
+    }
+
+    /// What ran was charged: what it created and roused takes its place in line.
+    pub(super) fn charged(&mut self, sched: &Dispatcher<Queued>) {
+        self.inside = false;
+        if self.unborn.is_empty() {
+            return;
+        }
+        for (partition, roused) in std::mem::take(&mut self.unborn) {
+            if roused {
+                self.lined_up(partition, sched);
+            }
+        }
+    }
+
+    fn lined_up(&mut self, partition: PartitionId, sched: &Dispatcher<Queued>) {
         let (Some(tag), Some(round), Some(allotment)) =
             (sched.tag(partition), sched.round_of(partition), sched.allotment(partition))
         else {
@@ -146,6 +181,7 @@ impl Watch {
     }
 
     pub(super) fn ready(&mut self, partition: PartitionId, since: Option<Timestamp>) {
+        self.due.insert(partition);
         let since = since.map_or(self.clock.now(), Timestamp::as_nanos);
         self.note(partition, What::Ready { since: Duration::from_nanos(since) });
     }
@@ -166,6 +202,7 @@ impl Watch {
     pub(super) fn runs(&mut self, partition: PartitionId, handle: &Queued) {
         self.running = self.task(handle);
         self.done = false;
+        self.inside = true;
         self.note_task(partition, self.running, What::Run);
         if self.steps + REPORTED as u64 > self.limits.steps {
             self.suspects.push_back(match handle {
@@ -192,7 +229,16 @@ impl Watch {
     }
 
     pub(super) fn delivers(&mut self, partition: PartitionId, wakes: usize) {
+        self.inside = true;
+        self.due.swap_remove(&partition);
         self.note(partition, What::Deliver { wakes: count(wakes) });
+    }
+
+    /// The partition's delivery came, and what was ready or due had gone by then.
+    pub(super) fn nothing_to_deliver(&mut self, partition: PartitionId) {
+        if self.due.swap_remove(&partition) {
+            self.note(partition, What::Deliver { wakes: 0 });
+        }
     }
 
     pub(super) fn harvested(&mut self, events: usize) {
