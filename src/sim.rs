@@ -44,6 +44,10 @@ mod network;
 pub mod oracle;
 mod runtime;
 mod trace;
+pub mod policy;
+pub mod reference;
+mod runtime;
+pub mod workload;
 
 pub use crate::driver::sim::{Link, Route};
 pub use crate::trace::{What, Why};

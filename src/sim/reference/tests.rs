@@ -1,0 +1,56 @@
+use std::time::Duration;
+
+use super::*;
+use crate::sim::policy::{DebtForgotten, Fifo, OneHandleEach, Scrr, VirtualRuntime};
+use crate::sim::workload::*;
+
+/// A workload with every kind of actor that the loop can run.
+fn everything() -> Workload {
+    Workload::new()
+        .with(tenant("a").weight(2).runs(hog(micros(20)).rounds(300).copies(2)))
+        .with(tenant("b").group("g").runs(sleeper(millis(1), micros(5)).burst(2).rounds(9)))
+        .with(tenant("c").group("g").runs(bursts(millis(2), 7, micros(3)).rounds(4)))
+        .with(tenant("d").runs(churn(3, micros(40)).rounds(20).copies(2)))
+        .with(tenant("e").runs(churn(2, micros(9)).group("young").rounds(20)))
+        .with(tenant("f").runs(mass_wake(50, millis(3), micros(4)..=micros(9)).rounds(3)))
+        .with(tenant("g").runs(timers(300, millis(5), micros(1)).rounds(2)))
+        .with(
+            tenant("h").runs(tree(3, 4, micros(2)).rounds(2)).runs(tree(0, 3, nanos(1)).rounds(2)),
+        )
+        .with(
+            tenant("i")
+                .runs(ping_pong("b", micros(1)).rounds(30))
+                .runs(ping_pong("i", micros(1)).rounds(3)),
+        )
+        .with(tenant("j").runs(fan_in(["a", "k"], micros(6)).rounds(25)))
+}
+
+fn under_all_policies(reference: &Reference<'_>) -> [Outcome; 5] {
+    [
+        reference.run(Fifo::default()),
+        reference.run(OneHandleEach::default()),
+        reference.run(VirtualRuntime::default()),
+        reference.run(DebtForgotten::default()),
+        reference.run(Scrr::default()),
+    ]
+}
+
+/// Whatever the policy, a workload does what its totals say: not a handle more or less.
+#[test]
+fn every_kind_does_what_its_totals_say() {
+    for tenant in everything().tenants() {
+        let load = Workload::new().with(tenant.clone());
+        let totals = load.totals().expect("it ends");
+        for outcome in under_all_policies(&Reference::new(&load)) {
+            assert_eq!(outcome.handles(), totals.handles, "{load:?} under {}", outcome.policy());
+            let spent: Duration =
+                outcome.records.iter().map(|one| Duration::from_nanos(one.service)).sum();
+            assert!(totals.cost_least <= spent && spent <= totals.cost_most, "{load:?}: {spent:?}");
+        }
+    }
+    let load = everything();
+    let totals = load.totals().expect("it ends");
+    for outcome in under_all_policies(&Reference::new(&load)) {
+        assert_eq!(outcome.handles(), totals.handles, "under {}", outcome.policy());
+    }
+}
