@@ -26,6 +26,8 @@ use std::time::Duration;
 mod actor;
 mod behaviour;
 mod cast;
+mod echo;
+mod host;
 mod show;
 
 pub use actor::{
@@ -34,6 +36,7 @@ pub use actor::{
 };
 pub use behaviour::{Behaviour, Birth, Place, Step, Then, Who};
 pub use cast::{Role, Totals};
+pub use host::{Counts, Running};
 
 /// Partitions, the actors in them, and the seed of what is left to chance.
 ///

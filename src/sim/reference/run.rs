@@ -136,7 +136,7 @@ impl<'a, P: Policy> Loop<'a, P> {
         }
         let mut due = Vec::new();
         let now = Timestamp::from_nanos(self.now);
-        self.timers.mark_due(now, |owner| due.push(owner.index()));
+        self.timers.mark_due(now, |owner, _| due.push(owner.index()));
         while let Some(line) = due.pop() {
             self.lines[line].make_due();
             self.wake(line);

@@ -1,8 +1,11 @@
 use std::time::Duration;
 
 use super::*;
+use crate::Budget;
+use crate::sim;
 use crate::sim::policy::{DebtForgotten, Fifo, OneHandleEach, Scrr, VirtualRuntime};
 use crate::sim::workload::*;
+use crate::trace::{MAIN, Packed, What};
 
 /// A workload with every kind of actor that the loop can run.
 fn everything() -> Workload {
@@ -52,5 +55,37 @@ fn every_kind_does_what_its_totals_say() {
     let totals = load.totals().expect("it ends");
     for outcome in under_all_policies(&Reference::new(&load)) {
         assert_eq!(outcome.handles(), totals.handles, "under {}", outcome.policy());
+    }
+}
+
+/// What a runtime in virtual time does with a workload, handle by handle.
+fn on_a_runtime(load: &Workload, budget: Budget) -> (Vec<Ran>, Counts) {
+    let sim = sim::Runtime::builder().budget(budget).build();
+    let counts = sim.block_on(async { load.spawn().await });
+    let order = sim.with_record(|record| {
+        assert!(!record.is_cut());
+        let began = |event: &&Packed| event.what() == What::Run && event.task < MAIN;
+        let ran =
+            |event: &Packed| Ran { at: Duration::from_nanos(event.at), task: event.task as usize };
+        record.events.iter().filter(began).map(ran).collect()
+    });
+    (order.expect("a simulation keeps a record"), counts)
+}
+
+fn first_difference(ours: &[Ran], theirs: &[Ran]) -> Option<(usize, Option<Ran>, Option<Ran>)> {
+    let longest = ours.len().max(theirs.len());
+    let pair = |place: usize| (place, ours.get(place).copied(), theirs.get(place).copied());
+    (0..longest).map(pair).find(|(_, ours, theirs)| ours != theirs)
+}
+
+/// The runtime runs the same handles at the same times as the reference loop with our dispatcher.
+#[test]
+fn with_our_dispatcher_it_is_the_runtime() {
+    let load = everything();
+    for budget in [Budget::default(), Budget::handles(7), Budget::time(micros(30))] {
+        let (order, counts) = on_a_runtime(&load, budget);
+        let outcome = Reference::new(&load).ordered().run(Scrr::from(budget));
+        assert_eq!(first_difference(outcome.order(), &order), None, "(ours, the runtime's)");
+        assert_eq!(counts.handles, outcome.handles());
     }
 }
