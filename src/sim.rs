@@ -39,6 +39,7 @@
 //! });
 //! ```
 
+mod check;
 mod cost;
 mod network;
 pub mod oracle;
@@ -51,6 +52,7 @@ pub mod workload;
 
 pub use crate::driver::sim::{Link, Route};
 pub use crate::trace::{What, Why};
+pub use check::{Check, Failure, Passed, check, check_seeds};
 pub use cost::{Burn, burn, spend};
 pub use network::Network;
 pub use runtime::{Builder, Runtime};

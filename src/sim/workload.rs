@@ -29,6 +29,7 @@ mod cast;
 mod echo;
 mod host;
 mod show;
+mod strategy;
 
 pub use actor::{
     Actor, Cost, Kind, bursts, churn, fan_in, flood, hog, mass_wake, ping_pong, sleeper, timers,
@@ -37,6 +38,9 @@ pub use actor::{
 pub use behaviour::{Behaviour, Birth, Place, Step, Then, Who};
 pub use cast::{Role, Totals};
 pub use host::{Counts, Running};
+pub use strategy::{
+    Workloads, any, bursty, churning, crowds, floods, hogs, sleepers, talkers, timed, trees,
+};
 
 /// Partitions, the actors in them, and the seed of what is left to chance.
 ///

@@ -1,0 +1,182 @@
+use std::collections::HashMap;
+use std::process::Command;
+use std::time::Duration;
+
+use super::*;
+use crate::sim::workload::{self, Workload, micros};
+use crate::trace::What;
+
+/// The longest time from a wake to the run it leads to.
+fn longest_wait(sim: &Runtime) -> Duration {
+    let longest = sim.with_record(|record| {
+        let mut woken = HashMap::new();
+        let mut longest = 0;
+        for event in &record.events {
+            match event.what() {
+                What::Wake => drop(woken.entry(event.task).or_insert(event.at)),
+                What::Run => {
+                    let since = woken.remove(&event.task).unwrap_or(event.at);
+                    longest = longest.max(event.at - since);
+                }
+                _ => {}
+            }
+        }
+        longest
+    });
+    Duration::from_nanos(longest.expect("a simulation keeps a record"))
+}
+
+/// What is not so: in a loop that others use there are waits.
+fn nobody_waits(load: Workload, sim: &Runtime) {
+    sim.block_on(async { load.spawn().await });
+    let longest = longest_wait(sim);
+    assert!(longest <= micros(50), "somebody waited {longest:?}");
+}
+
+/// A failing workload shrinks to the few who bring the failure about, at just the cost it takes,
+/// and the same seed fails in the same way.
+#[test]
+fn failures_shrink_to_a_handful() {
+    for seed in 0..20 {
+        let check = Check::new().seed(seed);
+        let failure = check.try_run(workload::any(), nobody_waits).expect_err("somebody waits");
+        let load = &failure.value;
+        assert!(load.actors().count() <= 3 && load.tenants().len() <= 3, "{load:?}");
+        assert!(failure.reason.contains("somebody waited"), "{failure}");
+
+        let again = Check::new().seed(failure.seed).cases(1);
+        let same = again.try_run(workload::any(), nobody_waits).expect_err("it fails again");
+        assert_eq!((same.value, same.reason), (failure.value, failure.reason));
+    }
+}
+
+/// Fails when it is asked to, in a process of its own.
+#[test]
+fn fails_on_request() {
+    if std::env::var_os("EVENLOOP_TEST_FAILS").is_some() {
+        check(workload::any(), nobody_waits);
+    }
+}
+
+/// Runs the test above with these variables set; returns what it said.
+fn on_request(variables: &[(&str, &str)]) -> String {
+    let mut command = Command::new(std::env::current_exe().expect("tests know where they are"));
+    command.args(["--exact", "sim::check::tests::fails_on_request", "--nocapture"]);
+    // Backtraces tell the process apart.
+    command.env_remove(SEED).env_remove(COUNT).env("RUST_BACKTRACE", "0");
+    let output = command.env("EVENLOOP_TEST_FAILS", "1").envs(variables.iter().copied()).output();
+    let output = output.expect("the test starts");
+    assert!(!output.status.success());
+    String::from_utf8(output.stderr).expect("what it says is text")
+}
+
+/// The line a failure prints replays that failure: the same value, the same reason, the same line.
+#[test]
+fn a_failure_prints_the_line_that_replays_it() {
+    let said = on_request(&[]);
+    let lines: Vec<_> = said.lines().filter(|line| line.contains("again:")).collect();
+    assert_eq!(lines.len(), 1, "{said}");
+    let (_, line) = lines[0].split_once("again: ").unwrap();
+    let mut words = line.split(' ');
+    let (variable, seed) = words.next().and_then(|word| word.split_once('=')).unwrap();
+    let command: Vec<_> = words.collect();
+    let test = "sim::check::tests::fails_on_request";
+    assert_eq!(command, ["cargo", "test", "--features", "sim", test]);
+
+    let again = on_request(&[(variable, seed)]);
+    let told = |said: &str| {
+        let from = said.find("somebody waited").expect("the reason is told");
+        said[from..].lines().take(4).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&again), told(&said));
+    assert!(told(&said)[1].contains("at src/sim/check/tests.rs:"), "where it failed: {said}");
+    assert!(told(&said)[2].starts_with("  of Workload::new()"), "{said}");
+    // Hundreds of attempts failed, and one is told.
+    assert_eq!(said.matches("somebody waited").count(), 1, "{said}");
+}
+
+/// The environment decides, and nonsense in it is refused with a sentence.
+#[test]
+fn the_environment_decides() {
+    let said = on_request(&[(SEED, "0xyz")]);
+    assert!(said.contains("EVENLOOP_SIM_SEED=\"0xyz\", which is no number"), "{said}");
+    let said = on_request(&[(COUNT, "many")]);
+    assert!(said.contains("EVENLOOP_SIM_CASES=\"many\", which is no number"), "{said}");
+    assert!(on_request(&[(SEED, "42")]).contains("EVENLOOP_SIM_SEED=0x2a cargo"));
+}
+
+/// Without a number of cases there are at least 64, and more until enough handles have run.
+#[test]
+fn small_cases_are_tried_more_often() {
+    let of = |load: Workload| {
+        let passed = Check::new().try_run(Just(load), |load, sim| {
+            sim.block_on(async { load.spawn().await });
+        });
+        passed.expect("it passes")
+    };
+    let alone = |handles| {
+        Workload::new().with(workload::tenant("a").runs(workload::hog(micros(1)).rounds(handles)))
+    };
+    let many = of(alone(2_000));
+    assert_eq!(many.cases, 64);
+    assert!(many.handles >= 128_000, "{many:?}");
+    let medium = of(alone(1_000));
+    assert!(medium.cases > 64 && medium.cases < 256 && medium.handles >= 100_000, "{medium:?}");
+    assert_eq!(of(alone(1)).cases, 256);
+    let few = Check::new().cases(3).try_run(Just(()), |(), _| {}).expect("it passes");
+    assert_eq!((few.cases, few.handles), (3, 0));
+}
+
+/// Each case has a seed of its own, and its runtime has it too.
+#[test]
+fn each_case_has_its_seed() {
+    let seeds = RefCell::new(Vec::new());
+    let check = Check::new().seed(7).cases(10);
+    check.try_run(Just(()), |(), sim| seeds.borrow_mut().push(sim.seed())).expect("it passes");
+    let first = seeds.take();
+    check.try_run(Just(()), |(), sim| seeds.borrow_mut().push(sim.seed())).expect("it passes");
+    assert_eq!(first, seeds.take());
+    assert_eq!(first[0], 7);
+    let mut unique = first.clone();
+    unique.sort_unstable();
+    unique.dedup();
+    assert_eq!(unique.len(), 10, "{first:?}");
+}
+
+/// A task that panics and that nobody joins fails the property, with its reason.
+#[test]
+fn a_panic_nobody_hears_is_a_failure() {
+    let failure = Check::new().cases(1).try_run(Just(()), |(), sim| {
+        sim.block_on(async {
+            crate::spawn(async { panic!("lost in a task") });
+            crate::yield_now().await;
+        });
+    });
+    let failure = failure.expect_err("the task panics");
+    assert!(failure.reason.contains("lost in a task"), "{failure}");
+    assert!(!failure.to_string().contains("of ()"), "{failure}");
+
+    let heard = Check::new().cases(1).try_run(Just(()), |(), sim| {
+        let joined = sim.block_on(async { crate::spawn(async { panic!("heard") }).await });
+        assert!(joined.is_err());
+    });
+    assert_eq!(heard.expect("the property took note of it").cases, 1);
+}
+
+/// Settings reach the runtime.
+#[test]
+fn a_check_may_describe_its_runtime() {
+    let check = Check::new().cases(1).runtime(|builder| builder.handle_cost(micros(3)));
+    let passed = check.try_run(Just(()), |(), sim| {
+        sim.block_on(crate::yield_now());
+        assert_eq!(sim.elapsed(), micros(6));
+    });
+    assert!(passed.is_ok(), "{passed:?}");
+}
+
+/// What panics outside of a check is printed as ever, also after one.
+#[test]
+fn silence_ends_with_the_attempt() {
+    let _ = Check::new().cases(1).try_run(Just(()), |(), _| panic!("not to be heard"));
+    assert_eq!(SILENT.get(), 0);
+}
