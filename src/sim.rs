@@ -43,11 +43,10 @@ mod check;
 mod cost;
 mod network;
 pub mod oracle;
-mod runtime;
-mod trace;
 pub mod policy;
 pub mod reference;
 mod runtime;
+mod trace;
 pub mod workload;
 
 pub use crate::driver::sim::{Link, Route};
