@@ -89,7 +89,7 @@ impl State {
         match &address {
             Address::Ip(addr) => self.ports.bind(Protocol::Tcp, *addr, id),
             Address::Path(path) => {
-                drop(self.paths.insert(path.clone(), Some(Socket::Listener(id))))
+                self.paths.insert(path.clone(), Some(Socket::Listener(id)));
             }
             Address::Unnamed => {}
         }
@@ -341,13 +341,6 @@ impl State {
         stream.ends.server.standing = Standing::Gone;
         let listener = stream.listener.take().expect("a connection being made has a listener");
         self.listener(listener).coming.remove(&id);
-    }
-
-    /// Gives up an attempt on behalf of the client.
-    pub(super) fn abandon(&mut self, id: Id) {
-        let stream = self.stream(id);
-        stream.ends.client.standing = Standing::Dead;
-        self.stir_end(id, Side::Client, Stir::State);
     }
 
     /// The address a side has, or its peer, as that side tells it.

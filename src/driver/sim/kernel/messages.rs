@@ -213,7 +213,9 @@ impl State {
     }
 
     pub(super) fn send(&mut self, id: Id, buf: &[u8]) -> Result<usize, Fault> {
-        match &self.datagram(id).peer {
+        let socket = self.datagram(id);
+        match &socket.peer {
+            Peer::None if socket.local.ip().is_some() => Err(Fault::NoDestination),
             Peer::None => Err(Fault::NotConnected),
             Peer::Udp(peer) => {
                 let peer = *peer;
@@ -306,30 +308,28 @@ impl State {
         Ok(buf.len())
     }
 
-    /// Copies the next datagram to `buf`, which cuts it off; `None` is the end.
+    /// Copies the next datagram to `buf`, which cuts it off.
     pub(super) fn receive(
         &mut self,
         id: Id,
         buf: &mut [u8],
         peek: bool,
-    ) -> Result<Option<(usize, Address)>, Fault> {
+    ) -> Result<(usize, Address), Fault> {
         let socket = self.datagram(id);
         if let Some(error) = socket.error.take() {
             return Err(error);
         }
-        let Some(message) = socket.inbox.front() else {
-            return if socket.read_shut { Ok(None) } else { Err(Fault::WouldBlock) };
-        };
+        let message = socket.inbox.front().ok_or(Fault::WouldBlock)?;
         let len = message.bytes.len().min(buf.len());
         buf[..len].copy_from_slice(&message.bytes[..len]);
-        if peek {
-            return Ok(Some((len, message.from.clone())));
+        let from = message.from.clone();
+        if !peek {
+            socket.inbox_bytes -= message.bytes.len();
+            socket.inbox.pop_front();
+            let waiting = std::mem::take(&mut socket.waiting);
+            self.stir_senders(waiting);
         }
-        socket.inbox_bytes -= message.bytes.len();
-        let from = socket.inbox.pop_front().map(|message| message.from);
-        let waiting = std::mem::take(&mut socket.waiting);
-        self.stir_senders(waiting);
-        Ok(from.map(|from| (len, from)))
+        Ok((len, from))
     }
 
     fn stir_senders(&mut self, senders: BTreeSet<Id>) {
@@ -340,17 +340,13 @@ impl State {
         }
     }
 
-    pub(super) fn shutdown_datagram(&mut self, id: Id, how: Shutdown) -> Result<(), Fault> {
+    pub(super) fn shutdown_datagram(&mut self, id: Id, how: Shutdown) {
         let socket = self.datagram(id);
-        if matches!(socket.peer, Peer::None) {
-            return Err(Fault::NotConnected);
-        }
         socket.read_shut |= how != Shutdown::Write;
         socket.write_shut |= how != Shutdown::Read;
         let (fd, waiting) = (socket.fd, std::mem::take(&mut socket.waiting));
         self.fds.stir(fd, Stir::State, self.now);
         self.stir_senders(waiting);
-        Ok(())
     }
 
     pub(super) fn on_post(&mut self, post: Post) {

@@ -218,6 +218,15 @@ impl Pipe {
         self.last_at
     }
 
+    /// Like [`follow`](Self::follow), but not at the same time as what is still on its way.
+    pub(super) fn follow_apart(&mut self, now: u64, link: &Link, rng: &mut Rng) -> u64 {
+        let last_at = self.last_at;
+        if self.follow(now, link, rng) == last_at && last_at > now {
+            self.last_at += 1;
+        }
+        self.last_at
+    }
+
     /// The position up to which all is sent. The end of the stream counts as a byte.
     pub(super) fn sent_upto(&self) -> u64 {
         self.sent + u64::from(self.end >= End::Sent)

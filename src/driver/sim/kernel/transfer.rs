@@ -137,7 +137,7 @@ impl State {
         let stream = self.stream(id);
         match stream.ends[side].standing {
             Standing::Waiting => {
-                self.abandon(id);
+                self.kill(id, side, Fault::Reset);
                 return Ok(());
             }
             Standing::Dead => return Err(Fault::NotConnected),
@@ -235,7 +235,7 @@ impl State {
         let Some(stream) = streams.get_mut(id) else { return };
         let pipe = &mut stream.pipes[to.other()];
         pipe.forget_unsent();
-        let at = pipe.follow(*now, links.get(pipe.link), rng);
+        let at = pipe.follow_apart(*now, links.get(pipe.link), rng);
         queue.push(at, (id, Traffic::Reset { to }).into());
     }
 
