@@ -57,20 +57,29 @@ impl<T> IndexMut<Side> for Both<T> {
 
 /// What an end is at.
 ///
-/// | is      | handshake | closed | reset, refused, given up |
-/// |---------|-----------|--------|--------------------------|
-/// | Waiting | Open      | Gone   | Dead                     |
-/// | Open    | -         | Gone   | Dead                     |
-/// | Dead    | -         | Gone   | Dead                     |
+/// | is      | handshake | closed         | reset, refused, given up |
+/// |---------|-----------|----------------|--------------------------|
+/// | Waiting | Open      | Gone           | Dead                     |
+/// | Open    | -         | Orphan or Gone | Dead                     |
+/// | Dead    | -         | Gone           | -                        |
+/// | Orphan  | -         | -              | Gone                     |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
     /// The handshake is under way.
     Waiting,
     Open,
-    /// The connection is no more; somebody still holds the socket.
+    /// The connection is no more, but somebody still holds the socket.
     Dead,
-    /// Nobody holds it. What was written may still be on its way.
+    /// Nobody holds it any more; what was written is still sent.
+    Orphan,
+    /// There is nobody and nothing.
     Gone,
+}
+
+impl Standing {
+    pub(super) fn is_held(self) -> bool {
+        matches!(self, Self::Waiting | Self::Open | Self::Dead)
+    }
 }
 
 /// One end of a connection.
@@ -141,7 +150,7 @@ impl Connection {
         self.ends[side].standing == Standing::Dead
             || self.pipes[side].end != StreamEnd::Open
             // Who is near knows at once.
-            || (self.is_near && (peer.standing == Standing::Gone || peer.read_shut))
+            || (self.is_near && (peer.read_shut || !peer.standing.is_held()))
     }
 
     /// Whether both directions came to their end, as far as this side knows.

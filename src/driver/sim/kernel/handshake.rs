@@ -111,15 +111,11 @@ impl State {
         for stream in listener.coming.into_iter().chain(listener.accepted) {
             let Some(connection) = self.streams.get_mut(stream) else { continue };
             connection.listener = None;
-            connection.ends.server.standing = Standing::Gone;
+            connection.ends.server.options.linger = Some(0);
             if connection.is_near {
                 connection.ends.client.error = Some(Fault::Reset);
-                self.stir_end(stream, Side::Client, Stir::State);
-                self.finish(stream, Side::Server);
-            } else {
-                self.send_reset(stream, Side::Client);
             }
-            self.reap(stream);
+            self.close_end(stream, Side::Server);
         }
     }
 
@@ -302,7 +298,7 @@ impl State {
                 self.acknowledge(id);
             }
             Standing::Open => self.acknowledge(id),
-            Standing::Dead | Standing::Gone => self.send_reset(id, Side::Server),
+            _ => self.send_reset(id, Side::Server),
         }
     }
 

@@ -158,25 +158,27 @@ impl State {
 
     /// Closes an end; what was written is still sent, unless that is not wanted.
     pub(super) fn close_end(&mut self, id: Id, side: Side) {
-        let peer = side.other();
         let stream = self.stream(id);
+        let incoming = stream.incoming(side);
+        let (unread, unreached) = (incoming.readable() > 0, incoming.unread() > 0);
+        let is_near = stream.is_near;
         let end = &mut stream.ends[side];
         end.fd = None;
-        let standing = std::mem::replace(&mut end.standing, Standing::Gone);
-        let lingers = stream.ends[side].options.linger != Some(0);
-        match standing {
-            Standing::Open if stream.is_near => {
-                if stream.incoming(side).unread() > 0 {
-                    stream.ends[peer].error = Some(Fault::Reset);
+        let breaks = !is_near && (unread || end.options.linger == Some(0));
+        let was_open = end.standing == Standing::Open;
+        end.standing = if was_open && !breaks { Standing::Orphan } else { Standing::Gone };
+        match () {
+            () if !was_open => {}
+            () if breaks => self.send_reset(id, side.other()),
+            () => {
+                if is_near && unreached {
+                    self.stream(id).ends[side.other()].error = Some(Fault::Reset);
                 }
                 self.finish(id, side);
-                self.stir_end(id, peer, Stir::State);
             }
-            Standing::Open if lingers && stream.incoming(side).readable() == 0 => {
-                self.finish(id, side);
-            }
-            Standing::Open => self.send_reset(id, peer),
-            Standing::Waiting | Standing::Dead | Standing::Gone => {}
+        }
+        if is_near {
+            self.stir_end(id, side.other(), Stir::State);
         }
         self.reap(id);
     }
@@ -193,7 +195,7 @@ impl State {
     /// Frees a connection that nobody holds an end of.
     pub(super) fn reap(&mut self, id: Id) {
         let Some(stream) = self.streams.get(id) else { return };
-        if Side::BOTH.iter().all(|side| stream.ends[*side].standing == Standing::Gone) {
+        if !Side::BOTH.iter().any(|side| stream.ends[*side].standing.is_held()) {
             let pair = stream.addresses.client.ip().zip(stream.addresses.server.ip());
             self.streams.remove(id);
             if let Some((client, server)) = pair {
@@ -206,7 +208,13 @@ impl State {
     pub(super) fn transmit(&mut self, id: Id, from: Side) {
         let Self { streams, links, rng, queue, now, .. } = self;
         let Some(stream) = streams.get_mut(id) else { return };
+        let is_heard =
+            !matches!(stream.ends[from.other()].standing, Standing::Dead | Standing::Gone);
         let pipe = &mut stream.pipes[from];
+        if !is_heard {
+            // Who waits for room there probes, and finds that there is nobody.
+            pipe.allow_all();
+        }
         let link = links.get(pipe.link);
         let mut sent = false;
         pipe.transmit(*now, link, rng, |at, upto| {
@@ -279,14 +287,15 @@ impl State {
         let stream = self.stream(id);
         let brings_bytes = stream.pipes[from].brings_bytes(upto);
         let is_shut = stream.ends[to].read_shut && stream.pipes[to].end != StreamEnd::Open;
+        let unwanted = brings_bytes && !stream.is_near;
+        let is_held = stream.ends[to].standing.is_held();
         match stream.ends[to].standing {
+            Standing::Dead | Standing::Gone => return self.send_reset(id, from),
             // Nobody will read it.
-            Standing::Gone if brings_bytes => return self.send_reset(id, from),
-            Standing::Open if brings_bytes && is_shut && !stream.is_near => {
+            Standing::Orphan | Standing::Open if unwanted && (is_shut || !is_held) => {
                 self.kill(id, to, Fault::Reset);
                 return self.send_reset(id, from);
             }
-            Standing::Dead => return,
             _ => {}
         }
         let arrived = stream.pipes[from].arrive(upto);
@@ -330,7 +339,7 @@ impl State {
             Standing::Waiting if to == Side::Server => self.forsake(id),
             _ if pipe.is_cut => {}
             Standing::Waiting => self.kill(id, to, Fault::Refused),
-            Standing::Open => {
+            Standing::Open | Standing::Orphan => {
                 // What was sent before it may arrive at the same moment.
                 let upto = pipe.sent_upto();
                 self.on_arrival(id, to.other(), upto);
@@ -356,9 +365,7 @@ impl State {
     pub(super) fn break_off(&mut self, id: Id) {
         self.forsake(id);
         for side in Side::BOTH {
-            if matches!(self.stream(id).ends[side].standing, Standing::Waiting | Standing::Open) {
-                self.kill(id, side, Fault::Reset);
-            }
+            self.kill(id, side, Fault::Reset);
         }
         self.reap(id);
     }
@@ -368,50 +375,69 @@ impl State {
         let stream = self.stream(id);
         stream.pipes[side].forget_unarrived();
         let end = &mut stream.ends[side];
-        if end.standing != Standing::Gone {
-            end.standing = Standing::Dead;
-            end.error = Some(error);
-            self.stir_end(id, side, Stir::State);
+        match end.standing {
+            Standing::Waiting | Standing::Open => {
+                end.standing = Standing::Dead;
+                end.error = Some(error);
+                self.stir_end(id, side, Stir::State);
+            }
+            Standing::Orphan => end.standing = Standing::Gone,
+            Standing::Dead | Standing::Gone => {}
         }
         if side == Side::Client {
             self.forsake(id);
         }
     }
 
-    /// Looks again how the ends are joined, and sends on what was held up at a cut that has healed.
+    /// Looks again how the ends of all connections are joined.
     pub(super) fn reroute(&mut self) {
         for id in self.streams.ids() {
             for from in Side::BOTH {
-                self.reroute_pipe(id, from);
+                let is_open = self.reroute_pipe(id, from);
+                // The buffers may have grown.
+                self.relieve(id, from);
+                if is_open {
+                    self.resume(id, from);
+                }
             }
         }
     }
 
-    fn reroute_pipe(&mut self, id: Id, from: Side) {
+    /// Looks which link a pipe goes by; returns whether anything passes.
+    fn reroute_pipe(&mut self, id: Id, from: Side) -> bool {
+        let Self { streams, links, .. } = self;
+        let Some(stream) = streams.get_mut(id) else { return false };
+        let (source, target) = (&stream.addresses[from], &stream.addresses[from.other()]);
+        if let Some((source, target)) = source.ip().zip(target.ip()) {
+            let pipe = &mut stream.pipes[from];
+            pipe.link = links.find(source, target);
+            pipe.is_cut = links.is_cut(source, target);
+        }
+        !stream.pipes[from].is_cut
+    }
+
+    /// Sends on what was held up by a cut that has healed, or by a buffer that has grown.
+    fn resume(&mut self, id: Id, from: Side) {
         let Self { streams, links, rng, queue, now, .. } = self;
         let Some(stream) = streams.get_mut(id) else { return };
-        let addresses = &stream.addresses;
-        let way = addresses[from].ip().zip(addresses[from.other()].ip());
-        let Some((source, target)) = way else { return };
         let pipe = &mut stream.pipes[from];
-        pipe.link = links.find(source, target);
-        pipe.is_cut = links.is_cut(source, target);
-        if pipe.is_cut {
-            return;
-        }
-        if let Some(at) = pipe.resume(*now, links.get(pipe.link), rng) {
+        let link = links.get(pipe.link);
+        if let Some(at) = pipe.resume(*now, link, rng) {
             let upto = pipe.sent_upto();
             queue.push(at, (id, Traffic::Arrival { from, upto }).into());
         }
-        // The buffers may have grown.
-        let has_word = pipe.has_word(links.get(pipe.link));
+        let has_word = pipe.has_word(link);
         let lost_word = std::mem::take(&mut pipe.lost_word);
+        let standing = stream.ends[from].standing;
         if has_word {
             self.tell(id, from);
         }
-        if lost_word {
-            self.tell(id, from.other());
+        match standing {
+            // What it did not confirm is sent again, to nobody.
+            Standing::Dead | Standing::Gone if lost_word => self.send_reset(id, from.other()),
+            _ if lost_word => self.tell(id, from.other()),
+            _ => {}
         }
-        self.relieve(id, from);
+        self.transmit(id, from);
     }
 }
