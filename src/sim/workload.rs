@@ -61,8 +61,17 @@ impl Workload {
     /// Adds a tenant.
     ///
     /// Tenants of the same name live in the same partition; its weight and group are those of the
-    /// first.
+    /// first. `"ROOT"` is the partition that every runtime has, in which `block_on` runs too.
+    ///
+    /// # Panics
+    ///
+    /// If it is ROOT with a weight or a group, which are not for a workload to change.
+    #[track_caller]
     pub fn with(mut self, tenant: Tenant) -> Self {
+        assert!(
+            tenant.name != ROOT || (tenant.weight == 1 && tenant.group.is_none()),
+            "ROOT has weight 1 and is in no group; give the tenant another name"
+        );
         self.tenants.push(tenant);
         self
     }
@@ -73,6 +82,29 @@ impl Workload {
     /// and on nothing else: taking away one tenant leaves the others as they were.
     pub const fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
+        self
+    }
+
+    /// Gives the partitions other names, those that actors name included.
+    ///
+    /// ```
+    /// use evenloop::sim::workload::*;
+    ///
+    /// let load = Workload::new().with(tenant("a").runs(ping_pong("b", micros(1))));
+    /// let same = Workload::new().with(tenant("my a").runs(ping_pong("my b", micros(1))));
+    /// assert_eq!(load.renamed(|name| format!("my {name}")), same);
+    /// ```
+    pub fn renamed(mut self, mut name: impl FnMut(&str) -> String) -> Self {
+        for tenant in &mut self.tenants {
+            tenant.name = name(&tenant.name);
+            for actor in &mut tenant.actors {
+                match &mut actor.kind {
+                    Kind::PingPong { peer, .. } => *peer = name(peer),
+                    Kind::FanIn { from, .. } => from.iter_mut().for_each(|one| *one = name(one)),
+                    _ => {}
+                }
+            }
+        }
         self
     }
 
@@ -149,6 +181,9 @@ impl Tenant {
 
 #[cfg(test)]
 mod tests;
+
+/// The partition of what was put into no other.
+pub(crate) const ROOT: &str = "ROOT";
 
 /// Returns a duration of so many nanoseconds.
 #[must_use]

@@ -9,7 +9,7 @@ use super::line::{Handle, Line};
 use super::outcome::{Outcome, Ran, Record};
 use super::run::Loop;
 use crate::sim::policy::{Policy, Share};
-use crate::sim::workload::{Behaviour, Birth, Place, Then, Who};
+use crate::sim::workload::{Behaviour, Birth, Place, ROOT, Then, Who};
 
 pub(super) struct Task {
     partition: usize,
@@ -93,6 +93,16 @@ impl<P: Policy> Loop<'_, P> {
         let record = Record { name, weight, service: 0, waits: Vec::new() };
         self.records.push(record);
         let record = self.records.len() - 1;
+        if self.records[record].name == ROOT {
+            self.partitions.push(Partition {
+                line: 0,
+                record,
+                heirs: None,
+                tasks: 0,
+                fresh: false,
+            });
+            return self.partitions.len() - 1;
+        }
         self.add_line(record, weight, group, false)
     }
 

@@ -1,10 +1,12 @@
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::Budget;
-use crate::sim;
-use crate::sim::policy::{DebtForgotten, Fifo, OneHandleEach, Scrr, VirtualRuntime};
+use crate::sim::policy::{DebtForgotten, Fifo, OneHandleEach, Policy, Scrr, VirtualRuntime};
 use crate::sim::workload::*;
+use crate::sim::{self, Check, workload};
 use crate::trace::{MAIN, Packed, What};
 
 /// A workload with every kind of actor that the loop can run.
@@ -78,14 +80,56 @@ fn first_difference(ours: &[Ran], theirs: &[Ran]) -> Option<(usize, Option<Ran>,
     (0..longest).map(pair).find(|(_, ours, theirs)| ours != theirs)
 }
 
+/// Asserts that a runtime does with a workload what the reference loop does under a policy.
+#[track_caller]
+fn assert_same(load: &Workload, budget: Budget, policy: impl Policy) -> u64 {
+    let (order, counts) = on_a_runtime(load, budget);
+    let outcome = Reference::new(load).ordered().run(policy);
+    let differs = first_difference(outcome.order(), &order);
+    assert_eq!(differs, None, "(number, in the reference loop, on the runtime)");
+    assert_eq!(counts.handles, outcome.handles());
+    assert_eq!((counts.tasks, counts.wakes), (counts.ended, counts.heard));
+    outcome.handles()
+}
+
 /// The runtime runs the same handles at the same times as the reference loop with our dispatcher.
 #[test]
 fn with_our_dispatcher_it_is_the_runtime() {
-    let load = everything();
     for budget in [Budget::default(), Budget::handles(7), Budget::time(micros(30))] {
-        let (order, counts) = on_a_runtime(&load, budget);
-        let outcome = Reference::new(&load).ordered().run(Scrr::from(budget));
-        assert_eq!(first_difference(outcome.order(), &order), None, "(ours, the runtime's)");
-        assert_eq!(counts.handles, outcome.handles());
+        let handles = assert_same(&everything(), budget, Scrr::from(budget));
+        assert!(handles > 2_000, "{handles}");
     }
+}
+
+/// So it does with any workload, and with handles far longer than a turn.
+#[test]
+fn with_our_dispatcher_it_is_the_runtime_for_any_workload() {
+    let (handles, time) = (1..200_u32, (1..500_u64).prop_map(micros));
+    let budget = prop_oneof![
+        (handles.clone(), time.clone()).prop_map(|(handles, time)| Budget::new(handles, time)),
+        handles.prop_map(Budget::handles),
+        time.prop_map(Budget::time),
+    ];
+    let loads = prop_oneof![
+        workload::any(),
+        workload::any().tenants(1..=40).actors(1..=1).crowd(1..=300),
+        workload::sleepers().and(workload::hogs()).cost(nanos(0)..=millis(40)),
+    ];
+    Check::new().cases(100).run((loads, budget), |(load, budget), _| {
+        assert_same(&load, budget, Scrr::from(budget));
+    });
+}
+
+/// With one partition the runtime is a plain FIFO loop, whatever the budget.
+#[test]
+fn with_one_partition_the_runtime_is_a_plain_queue() {
+    use workload::{bursty, crowds, hogs, sleepers, talkers, timed, trees};
+    let kinds = hogs().and(sleepers()).and(bursty()).and(crowds()).and(talkers());
+    let loads = kinds.and(timed()).and(trees()).tenants(1..=1).actors(1..=10).groups(0);
+    let loads = loads.weight(1..=1).prop_map(|load| load.renamed(|_| "ROOT".to_owned()));
+    Check::new().cases(100).run((loads, 1..100_u32), |(load, handles), _| {
+        let budget = Budget::new(handles, micros(100));
+        assert_same(&load, budget, Fifo::default());
+        assert_same(&load, Budget::handles(handles), Fifo::default());
+    });
 }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use fastrand::Rng;
 
-use super::{Behaviour, Birth, Place, Tenant, Then, Who, Workload};
+use super::{Behaviour, Birth, Place, ROOT, Tenant, Then, Who, Workload};
 use crate::runtime::{Partition, spawn, yield_now};
 use crate::sim::spend;
 use crate::time::{Instant, sleep};
@@ -68,6 +68,9 @@ impl Workload {
     #[track_caller]
     pub fn spawn(&self) -> Running {
         let make = |plan: Tenant| {
+            if plan.name == ROOT {
+                return Partition::root();
+            }
             let builder = Partition::builder(&plan.name).weight(plan.weight);
             match &plan.group {
                 Some(group) => builder.group(group).build(),
