@@ -78,7 +78,7 @@ impl TcpListener {
 
     #[track_caller]
     fn watch(listener: Socket<mio::net::TcpListener>) -> io::Result<Self> {
-        let io = Watched::new(listener, Interest::READABLE, false, "net::TcpListener")?;
+        let io = Watched::new(listener, Interest::READABLE, None, "net::TcpListener")?;
         Ok(Self { io })
     }
 

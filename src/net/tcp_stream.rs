@@ -72,14 +72,16 @@ impl TcpStream {
     async fn connect_to(addr: SocketAddr) -> io::Result<Self> {
         let stream = Socket::<mio::net::TcpStream>::connect(addr)?;
         // To a near peer it may be made already, which a first look tells without waiting.
-        let io = Watched::new(stream, INTEREST, true, "net::TcpStream")?;
+        let io = Watched::new(stream, INTEREST, Some(Interest::WRITABLE), "net::TcpStream")?;
         io.registration().async_io(Direction::Write, || connected(&io)).await?;
         Ok(Self { io })
     }
 
+    /// Puts a stream on the loop that is connected already, and whose first bytes may well have
+    /// arrived: who reads them need not wait for the next harvest to be told so.
     #[track_caller]
     pub(super) fn watch(stream: Socket<mio::net::TcpStream>) -> io::Result<Self> {
-        Ok(Self { io: Watched::new(stream, INTEREST, true, "net::TcpStream")? })
+        Ok(Self { io: Watched::new(stream, INTEREST, Some(INTEREST), "net::TcpStream")? })
     }
 
     #[track_caller]
@@ -87,7 +89,9 @@ impl TcpStream {
         stream: Socket<mio::net::TcpStream>,
         partition: &Partition,
     ) -> io::Result<Self> {
-        Ok(Self { io: Watched::new_in(stream, INTEREST, true, "net::TcpStream", partition)? })
+        Ok(Self {
+            io: Watched::new_in(stream, INTEREST, Some(INTEREST), "net::TcpStream", partition)?,
+        })
     }
 
     read_methods!(|this| this);
@@ -205,6 +209,8 @@ impl TcpStream {
     /// Polls until there is something to read, or nothing ever again; of several tasks that poll,
     /// the last is woken.
     ///
+    /// Now and then it is wrong, so the operation that follows may yet say `WouldBlock`.
+    ///
     /// # Errors
     ///
     /// The runtime having shut down.
@@ -214,6 +220,8 @@ impl TcpStream {
 
     /// Polls until there is room to write, or none ever again; of several tasks that poll, the
     /// last is woken.
+    ///
+    /// Now and then it is wrong, so the operation that follows may yet say `WouldBlock`.
     ///
     /// # Errors
     ///

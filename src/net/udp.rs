@@ -63,7 +63,7 @@ impl UdpSocket {
     #[track_caller]
     fn watch(socket: Socket<mio::net::UdpSocket>) -> io::Result<Self> {
         let interest = Interest::READABLE | Interest::WRITABLE;
-        Ok(Self { io: Watched::new(socket, interest, true, "net::UdpSocket")? })
+        Ok(Self { io: Watched::new(socket, interest, Some(Interest::WRITABLE), "net::UdpSocket")? })
     }
 
     /// Sets the peer that [`send`](Self::send) sends to and [`recv`](Self::recv) receives from, the

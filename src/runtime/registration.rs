@@ -40,7 +40,9 @@ pub(crate) struct Watched<S: Source> {
 impl<S: Source> Watched<S> {
     /// Puts `source`, which must not block, on the loop of this thread. `what` names the caller.
     ///
-    /// `writable` says that it surely can be written, so that nobody need wait for the event.
+    /// It is taken to be ready for what is `presumed` before any event says so. At worst that costs
+    /// one call of the operation, which finds nothing to do; a guess that is right saves the wait
+    /// for a harvest, and for a turn after it.
     ///
     /// # Panics
     ///
@@ -49,12 +51,12 @@ impl<S: Source> Watched<S> {
     pub(crate) fn new(
         mut source: S,
         interest: Interest,
-        writable: bool,
+        presumed: Option<Interest>,
         what: &str,
     ) -> io::Result<Self> {
         let local = loop_for(&source, what);
         let owner = local.core.borrow().scope();
-        let registration = Registration::new(&local, &mut source, interest, writable, owner)?;
+        let registration = Registration::new(&local, &mut source, interest, presumed, owner)?;
         Ok(Self { source: Some(source), registration })
     }
 
@@ -63,13 +65,13 @@ impl<S: Source> Watched<S> {
     pub(crate) fn new_in(
         mut source: S,
         interest: Interest,
-        writable: bool,
+        presumed: Option<Interest>,
         what: &str,
         partition: &Partition,
     ) -> io::Result<Self> {
         let local = loop_for(&source, what);
         let owner = partition.id_in(&local.shared);
-        let registration = Registration::new(&local, &mut source, interest, writable, owner)?;
+        let registration = Registration::new(&local, &mut source, interest, presumed, owner)?;
         Ok(Self { source: Some(source), registration })
     }
 
@@ -83,7 +85,7 @@ impl<S: Source> Watched<S> {
     ) -> Result<Self, (S, io::Error)> {
         let local = loop_for(&source, what);
         let owner = local.core.borrow().scope();
-        match Registration::new(&local, &mut source, interest, false, owner) {
+        match Registration::new(&local, &mut source, interest, None, owner) {
             Ok(registration) => Ok(Self { source: Some(source), registration }),
             Err(error) => Err((source, error)),
         }
@@ -167,7 +169,7 @@ impl Registration {
         local: &Local,
         source: &mut S,
         interest: Interest,
-        writable: bool,
+        presumed: Option<Interest>,
         owner: PartitionId,
     ) -> io::Result<Self> {
         let (io, id, poller) = {
@@ -175,7 +177,11 @@ impl Registration {
             if core.closed {
                 return Err(gone());
             }
-            let io = Arc::new(ScheduledIo::new(owner, false, writable));
+            let (readable, writable) = (
+                presumed.is_some_and(Interest::is_readable),
+                presumed.is_some_and(Interest::is_writable),
+            );
+            let io = Arc::new(ScheduledIo::new(owner, readable, writable));
             let id = core.io.register(owner, io.clone());
             core.source_changed(owner);
             (io, id, core.poller_of(owner))

@@ -82,7 +82,9 @@ impl UnixDatagram {
     #[track_caller]
     fn watch(socket: Socket<mio::net::UnixDatagram>) -> io::Result<Self> {
         let interest = Interest::READABLE | Interest::WRITABLE;
-        Ok(Self { io: Watched::new(socket, interest, true, "net::UnixDatagram")? })
+        Ok(Self {
+            io: Watched::new(socket, interest, Some(Interest::WRITABLE), "net::UnixDatagram")?,
+        })
     }
 
     /// Sets the peer that [`send`](Self::send) sends to.

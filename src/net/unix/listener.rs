@@ -60,7 +60,7 @@ impl UnixListener {
 
     #[track_caller]
     fn watch(listener: Socket<mio::net::UnixListener>) -> io::Result<Self> {
-        let io = Watched::new(listener, Interest::READABLE, false, "net::UnixListener")?;
+        let io = Watched::new(listener, Interest::READABLE, None, "net::UnixListener")?;
         Ok(Self { io })
     }
 

@@ -93,7 +93,7 @@ impl UnixStream {
     #[track_caller]
     pub(super) fn watch(stream: Socket<mio::net::UnixStream>) -> io::Result<Self> {
         let interest = Interest::READABLE | Interest::WRITABLE;
-        Ok(Self { io: Watched::new(stream, interest, true, "net::UnixStream")? })
+        Ok(Self { io: Watched::new(stream, interest, Some(interest), "net::UnixStream")? })
     }
 
     read_methods!(|this| this);

@@ -11,7 +11,7 @@ type Std = std::os::unix::net::UnixStream;
 fn watched() -> (Watched<Std>, Std) {
     let (near, far) = Std::pair().expect("a pair");
     near.set_nonblocking(true).expect("it can be set");
-    let near = Watched::new(near, Interest::READABLE, false, "a test").expect("registers");
+    let near = Watched::new(near, Interest::READABLE, None, "a test").expect("registers");
     (near, far)
 }
 
@@ -135,7 +135,7 @@ fn refused_registration_leaves_nothing() {
         let local = context::expect("a test");
         let file = std::fs::File::open("Cargo.toml");
         let file = file.expect("tests run beside their manifest");
-        assert!(Watched::new(file, Interest::READABLE, false, "a test").is_err());
+        assert!(Watched::new(file, Interest::READABLE, None, "a test").is_err());
         assert_eq!(local.core.borrow().io.len(), 0);
         assert!(local.driver.borrow().is_empty());
     });
