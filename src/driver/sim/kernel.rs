@@ -162,17 +162,6 @@ impl Kernel {
         Ok(state.fds.watch(fd, token, interest, now)?)
     }
 
-    /// Watches a socket for something else; what it is ready for already is an event.
-    ///
-    /// # Errors
-    ///
-    /// `NotFound` if it is not watched.
-    pub(crate) fn reregister(&self, fd: Fd, token: usize, interest: Interest) -> io::Result<()> {
-        let mut state = self.enter();
-        let now = state.now;
-        Ok(state.fds.rewatch(fd, token, interest, now)?)
-    }
-
     /// Stops watching a socket. Closing it does so too.
     ///
     /// # Errors
@@ -182,14 +171,10 @@ impl Kernel {
         Ok(self.enter().fds.unwatch(fd)?)
     }
 
-    /// Reports what has become ready by now, each socket once, and returns how many.
+    /// Reports what has become ready by now, each socket once, with the time at which it did;
+    /// returns how many.
     ///
     /// First what came up first; the seed decides among what came up at the same time.
-    pub(crate) fn poll(&self, ready: &mut dyn FnMut(Readied)) -> usize {
-        self.poll_since(&mut |_, readied| ready(readied))
-    }
-
-    /// Like [`poll`](Self::poll); also tells when it came up.
     pub(crate) fn poll_since(&self, ready: &mut dyn FnMut(u64, Readied)) -> usize {
         let mut found = self.enter().take_ready();
         let count = found.len();

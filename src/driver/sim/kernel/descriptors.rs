@@ -190,18 +190,6 @@ impl Descriptors {
         Ok(())
     }
 
-    /// Watches for something else, and reports what is ready already.
-    pub(super) fn rewatch(
-        &mut self,
-        fd: Fd,
-        token: usize,
-        interest: Interest,
-        now: u64,
-    ) -> Result<(), Fault> {
-        self.unwatch(fd)?;
-        self.watch(fd, token, interest, now)
-    }
-
     pub(super) fn unwatch(&mut self, fd: Fd) -> Result<(), Fault> {
         self.get(fd)?.watch.take().map(drop).ok_or(Fault::NotFound)
     }

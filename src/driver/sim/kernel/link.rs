@@ -30,6 +30,31 @@ const SECOND: u128 = 1_000_000_000;
 /// | short reads and writes, losses, reordering, resets | never |
 ///
 /// Unix sockets know no distance: for them only buffers and short reads and writes count.
+///
+/// # Examples
+///
+/// A far database, behind a line on which a byte takes a microsecond:
+///
+/// ```
+/// use evenloop::net::{TcpListener, TcpStream};
+/// use evenloop::sim::{self, Link, Route};
+/// use evenloop::time::{Duration, Instant};
+///
+/// let sim = sim::Runtime::new(1);
+/// let far = Link::new().latency(Duration::from_millis(40)).bandwidth(1_000_000);
+/// sim.network().set_link(Route::Of("10.0.0.7:5432".parse().unwrap()), far);
+/// sim.block_on(async {
+///     let listener = TcpListener::bind("10.0.0.7:5432").await?;
+///     let client = TcpStream::connect("10.0.0.7:5432").await?;
+///     let (server, _) = listener.accept().await?;
+///
+///     let start = Instant::now();
+///     client.write_all(&[0; 10_000]).await?;
+///     server.read_exact(&mut [0; 10_000]).await?;
+///     assert_eq!(start.elapsed(), Duration::from_millis(40 + 10));
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Link {
     /// The shortest and the longest, in nanoseconds.
@@ -241,6 +266,20 @@ pub(super) fn chance(rng: &mut Rng, probability: f64) -> bool {
 ///
 /// In the addresses, an unspecified IP (`0.0.0.0`, `::`) stands for every one and port 0 for every
 /// port, so that the address a listener tells can be used as it is.
+///
+/// # Examples
+///
+/// ```
+/// use evenloop::sim::{self, Link, Route};
+/// use evenloop::time::Duration;
+///
+/// let network = sim::Runtime::new(1).network();
+/// let slow = Link::new().latency(Duration::from_millis(5));
+/// // Requests to whatever listens on port 80 are slow; answers are not.
+/// network.set_link(Route::To("0.0.0.0:80".parse().unwrap()), slow);
+/// // Nothing comes out of this machine any more.
+/// network.cut(Route::From("10.0.0.7:0".parse().unwrap()));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
     /// All.

@@ -57,7 +57,7 @@ impl World {
 
     fn poll(&self) -> Vec<Readied> {
         let mut events = Vec::new();
-        let count = self.kernel.poll(&mut |event| events.push(event));
+        let count = self.kernel.poll_since(&mut |_, event| events.push(event));
         assert_eq!(count, events.len());
         events
     }
