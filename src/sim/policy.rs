@@ -118,3 +118,6 @@ pub trait Policy: fmt::Debug {
     /// the partition has work left. If it has and the turn does not go on, it is back in line.
     fn settle(&mut self, more: bool) -> bool;
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,7 +38,7 @@ mod outcome;
 mod run;
 mod stage;
 
-pub use outcome::{Outcome, Ran, Waits};
+pub use outcome::{Outcome, Ran};
 
 #[cfg(test)]
 mod tests;

@@ -1,29 +1,13 @@
-use std::collections::HashMap;
 use std::process::Command;
 use std::time::Duration;
 
 use super::*;
 use crate::sim::workload::{self, Workload, micros};
-use crate::trace::What;
 
 /// The longest time from a wake to the run it leads to.
 fn longest_wait(sim: &Runtime) -> Duration {
-    let longest = sim.with_record(|record| {
-        let mut woken = HashMap::new();
-        let mut longest = 0;
-        for event in &record.events {
-            match event.what() {
-                What::Wake => drop(woken.entry(event.task).or_insert(event.at)),
-                What::Run => {
-                    let since = woken.remove(&event.task).unwrap_or(event.at);
-                    longest = longest.max(event.at - since);
-                }
-                _ => {}
-            }
-        }
-        longest
-    });
-    Duration::from_nanos(longest.expect("a simulation keeps a record"))
+    let trace = sim.trace();
+    trace.names().map(|name| trace.waits(name, ..).max()).max().expect("there is ROOT")
 }
 
 /// What is not so: in a loop that others use there are waits.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::sim::Waits;
+
 /// How a workload fared under a policy.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -68,9 +70,32 @@ impl Outcome {
     #[must_use]
     #[track_caller]
     pub fn waits(&self, partition: &str) -> Waits {
-        let mut nanos = self.record(partition).waits.clone();
-        nanos.sort_unstable();
-        Waits { nanos }
+        let waits = &self.record(partition).waits;
+        Waits::new(waits.iter().copied().map(Duration::from_nanos).collect())
+    }
+
+    /// Returns how long each handle of a [`sleeper`](crate::sim::workload::sleeper) waited, and how
+    /// long those would have waited that did not come because of it: one at each multiple of its
+    /// period that it missed, until the same moment.
+    ///
+    /// Without these a long wait counts once, however many it would have met.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such partition, or the period is zero.
+    #[must_use]
+    #[track_caller]
+    pub fn waits_every(&self, period: Duration, partition: &str) -> Waits {
+        assert!(!period.is_zero(), "a sleeper has a period; tell which");
+        let mut waits = self.waits(partition).as_slice().to_vec();
+        for place in 0..waits.len() {
+            let mut rest = waits[place];
+            while rest > period {
+                rest -= period;
+                waits.push(rest);
+            }
+        }
+        Waits::new(waits)
     }
 
     /// Returns the time a partition had on the thread.
@@ -113,46 +138,5 @@ impl Outcome {
             let known: Vec<_> = self.records.iter().map(|one| &*one.name).take(20).collect();
             panic!("no partition is called {name:?}; there are {known:?}")
         })
-    }
-}
-
-/// Waits, the shortest first.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Waits {
-    nanos: Vec<u64>,
-}
-
-impl Waits {
-    /// Returns the wait that a part `q` of all do not exceed: 0.5 for the median. Zero if there
-    /// are none.
-    ///
-    /// # Panics
-    ///
-    /// If `q` is not between 0 and 1.
-    #[must_use]
-    #[track_caller]
-    pub fn quantile(&self, q: f64) -> Duration {
-        assert!((0.0..=1.0).contains(&q), "{q} is no part of a whole; ask for 0 to 1");
-        let rank = (q * self.nanos.len() as f64).ceil() as usize;
-        let wait = self.nanos.get(rank.max(1) - 1);
-        Duration::from_nanos(wait.copied().unwrap_or_default())
-    }
-
-    /// Returns the longest, or zero if there are none.
-    #[must_use]
-    pub fn max(&self) -> Duration {
-        Duration::from_nanos(self.nanos.last().copied().unwrap_or_default())
-    }
-
-    /// Returns how many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.nanos.len()
-    }
-
-    /// Returns whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.nanos.is_empty()
     }
 }

@@ -278,10 +278,19 @@ impl<'a, P: Policy> Loop<'a, P> {
         if wants { self.marked += 1 } else { self.marked -= 1 }
     }
 
-    /// Whether anybody else could want the thread: then time counts.
+    /// Whether anybody else could want the thread: then time counts. Partitions that share a line
+    /// are in each other's way always.
     fn is_contested(&self) -> bool {
         let beside = self.marked - usize::from(self.lines[self.current].is_marked());
-        self.runnable != 1 || beside > 0
+        let shared = self.lines.len() == 1 && self.partitions.len() > 1;
+        self.runnable != 1 || beside > 0 || shared
+    }
+
+    /// Takes notice of partitions that came to share the running line.
+    pub(super) fn look_around(&mut self) {
+        if self.is_contested() {
+            self.start_timing();
+        }
     }
 
     fn is_untimed(&self) -> bool {

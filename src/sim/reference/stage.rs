@@ -87,6 +87,7 @@ impl<P: Policy> Loop<'_, P> {
             self.add_task(role.partition, None, role.behaviour, random, counted);
         }
         self.over = self.tasks.is_empty();
+        self.look_around();
     }
 
     fn add_partition(&mut self, name: String, weight: u32, group: Option<&str>) -> usize {

@@ -6,8 +6,7 @@ use super::*;
 use crate::Budget;
 use crate::sim::policy::{DebtForgotten, Fifo, OneHandleEach, Policy, Scrr, VirtualRuntime};
 use crate::sim::workload::*;
-use crate::sim::{self, Check, workload};
-use crate::trace::{MAIN, Packed, What};
+use crate::sim::{self, Check, What, workload};
 
 /// A workload with every kind of actor that the loop can run.
 fn everything() -> Workload {
@@ -64,14 +63,15 @@ fn every_kind_does_what_its_totals_say() {
 fn on_a_runtime(load: &Workload, budget: Budget) -> (Vec<Ran>, Counts) {
     let sim = sim::Runtime::builder().budget(budget).build();
     let counts = sim.block_on(async { load.spawn().await });
-    let order = sim.with_record(|record| {
-        assert!(!record.is_cut());
-        let began = |event: &&Packed| event.what() == What::Run && event.task < MAIN;
-        let ran =
-            |event: &Packed| Ran { at: Duration::from_nanos(event.at), task: event.task as usize };
-        record.events.iter().filter(began).map(ran).collect()
+    let trace = sim.trace();
+    assert!(!trace.is_cut(), "the trace is whole");
+    let began = trace.events().filter(|event| event.what == What::Run);
+    let order = began.filter_map(|event| {
+        // What has no number is the future of `block_on`.
+        let task = event.task?.number? as usize;
+        Some(Ran { at: event.at, task })
     });
-    (order.expect("a simulation keeps a record"), counts)
+    (order.collect(), counts)
 }
 
 fn first_difference(ours: &[Ran], theirs: &[Ran]) -> Option<(usize, Option<Ran>, Option<Ran>)> {

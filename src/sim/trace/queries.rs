@@ -52,7 +52,7 @@ pub struct Waits {
 }
 
 impl Waits {
-    fn new(mut waits: Vec<Duration>) -> Self {
+    pub(crate) fn new(mut waits: Vec<Duration>) -> Self {
         waits.sort_unstable();
         Self { sorted: waits }
     }

@@ -153,3 +153,6 @@ async fn admit(listener: &TcpListener, crowd: &Crowd) -> Option<TcpStream> {
     })
     .await
 }
+
+#[cfg(test)]
+mod tests;
