@@ -52,7 +52,7 @@ pub(super) struct Mask {
 
 impl Mask {
     /// What is told to one with this interest, as `mio` reads the bits of `epoll`.
-    fn readied(self, token: usize, interest: Interest) -> Option<Readied> {
+    pub(super) fn readied(self, token: usize, interest: Interest) -> Option<Readied> {
         let over = interest.is_readable() && self.input && self.read_over;
         let read_closed = self.hung_up || over || self.error;
         let readable = interest.is_readable() && self.input || read_closed;

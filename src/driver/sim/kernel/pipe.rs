@@ -114,6 +114,12 @@ impl Pipe {
         self.bytes.len()
     }
 
+    /// How many bytes of memory it keeps for those of the stream.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     fn unacked(&self) -> usize {
         self.written().saturating_sub(self.acked) as usize
     }

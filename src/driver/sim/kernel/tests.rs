@@ -3,6 +3,8 @@ mod edges;
 mod handshakes;
 mod model;
 mod networks;
+#[cfg(target_os = "linux")]
+mod parity;
 mod streams;
 mod unix;
 
@@ -12,9 +14,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mio::Interest;
+use proptest::prelude::ProptestConfig;
 
 use super::*;
 use crate::clock::nanos;
+
+/// As many cases; `EVENLOOP_PROPTEST_CASES` says how many times more.
+fn cases(cases: u32) -> ProptestConfig {
+    let factor = std::env::var("EVENLOOP_PROPTEST_CASES").ok().and_then(|n| n.parse::<u32>().ok());
+    ProptestConfig::with_cases(cases * factor.unwrap_or(1))
+}
 
 /// A kernel and its clock.
 struct World {

@@ -111,14 +111,14 @@ impl State {
         Ok(len)
     }
 
-    /// How many bytes a read of `asked` can have. Zero is the end, or that none was asked for.
+    /// How many bytes a read of `asked` can have. Zero is the end, or what was asked for.
     fn readable(&mut self, id: Id, side: Side, asked: usize) -> Result<usize, Fault> {
         let stream = self.stream(id);
         if stream.ends[side].standing == Standing::Waiting {
             return Err(Fault::WouldBlock);
         }
         let readable = stream.incoming(side).readable();
-        if readable > 0 || asked == 0 {
+        if readable > 0 {
             return Ok(readable.min(asked));
         }
         // What arrived in good order is not made an error by what came later. Unix sockets hold
@@ -140,8 +140,11 @@ impl State {
                 self.kill(id, side, Fault::Reset);
                 return Ok(());
             }
-            Standing::Dead => return Err(Fault::NotConnected),
-            _ if !stream.is_near && stream.is_finished(side) => return Err(Fault::NotConnected),
+            _ if !stream.is_connected(side) => {
+                // To those who wait it is news all the same.
+                self.stir_end(id, side, Stir::State);
+                return Err(Fault::NotConnected);
+            }
             _ => {}
         }
         stream.ends[side].read_shut |= read;

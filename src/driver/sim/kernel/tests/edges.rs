@@ -1,4 +1,4 @@
-//! What a poll reports, and when. Linux reports the same: see `sockets_of_linux`.
+//! What a poll reports, and when.
 
 use std::io::ErrorKind;
 use std::net::Shutdown;

@@ -174,7 +174,7 @@ impl Run {
         let Some(socket) = &party.socket else { return };
         let mut buf = vec![0; len];
         match socket.read(&mut buf) {
-            Ok(0) if len == 0 => {}
+            Ok(0) if len == 0 && !party.incoming.is_empty() => {}
             Ok(0) => {
                 let broken = party.refused || party.failed;
                 assert!(peer_finished || peer_gone || broken, "an end that nobody made");
@@ -292,7 +292,7 @@ fn run(link: Link, seed: u64, near: bool, actions: &[Action]) -> Vec<(u64, u64, 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(cases(400))]
 
     /// TCP and Unix streams, with links and deeds of all kinds. The same seed gives the same events.
     #[test]
