@@ -109,7 +109,6 @@ impl Workload {
     }
 
     /// Returns the tenants, in the order they were added.
-    #[must_use]
     pub fn tenants(&self) -> &[Tenant] {
         &self.tenants
     }
@@ -173,7 +172,6 @@ impl Tenant {
     }
 
     /// Returns the actors, in the order they were added.
-    #[must_use]
     pub fn actors(&self) -> &[Actor] {
         &self.actors
     }
