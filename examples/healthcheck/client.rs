@@ -20,7 +20,17 @@ impl Client {
     pub(crate) async fn connect(server: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(server).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, answer: Vec::with_capacity(512) })
+        Ok(Self::over(stream))
+    }
+
+    /// Takes over a connection on which a request was sent already.
+    pub(crate) fn over_asked(stream: std::net::TcpStream) -> io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        Ok(Self::over(TcpStream::from_std(stream)?))
+    }
+
+    fn over(stream: TcpStream) -> Self {
+        Self { stream, answer: Vec::with_capacity(512) }
     }
 
     /// Sends `request` and reads the whole answer.
@@ -31,6 +41,15 @@ impl Client {
     /// connection is of no further use.
     pub(crate) async fn ask(&mut self, request: &[u8]) -> io::Result<()> {
         self.stream.write_all(request).await?;
+        self.answer().await
+    }
+
+    /// Reads the whole answer to the request that was sent.
+    ///
+    /// # Errors
+    ///
+    /// As [`ask`](Self::ask).
+    pub(crate) async fn answer(&mut self) -> io::Result<()> {
         self.answer.clear();
         loop {
             if self.stream.read_buf(&mut self.answer).await? == 0 {

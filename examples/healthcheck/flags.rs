@@ -18,10 +18,13 @@ with partitions, evenloop without, and tokio.
     --bulk-rate N     send N bulk requests a second, whatever the answers
                       [each connection sends the next when answered]
     --probe-rate N    health probes a second [100]
+    --shared          the health check shares the bulk's port, beside evenloop with
+                      ports of their own; implies --fresh-probes
     --fresh-probes    a new connection for each probe [keep them alive]
     --seconds S       measured time of each server, after a second of warm-up [5]
+    --rounds N        measure all servers N times, and print medians [1]
     --port P          bulk on P, health on P+1 [0: any free ports]
-    --only NAME       just one of: evenloop, evenloop_plain, tokio
+    --only NAME       just one of: evenloop, evenloop_shared, evenloop_plain, tokio
     --serve           only serve (evenloop, or what --only names) until killed
     --json            print the results as one JSON object on the last line
     --help            print this";
@@ -31,6 +34,8 @@ with partitions, evenloop without, and tokio.
 pub(crate) struct Flags {
     pub(crate) plan: Plan,
     pub(crate) work: Duration,
+    pub(crate) shared: bool,
+    pub(crate) rounds: u32,
     pub(crate) port: u16,
     pub(crate) only: Option<Server>,
     pub(crate) serve: bool,
@@ -49,7 +54,17 @@ impl Default for Flags {
             measured: Duration::from_secs(5),
         };
         let work = Duration::from_millis(1);
-        Self { plan, work, port: 0, only: None, serve: false, json: false, help: false }
+        Self {
+            plan,
+            work,
+            shared: false,
+            rounds: 1,
+            port: 0,
+            only: None,
+            serve: false,
+            json: false,
+            help: false,
+        }
     }
 }
 
@@ -67,8 +82,13 @@ pub(crate) fn parse() -> Result<Flags, lexopt::Error> {
             Long("work") => flags.work = Duration::from_micros(args.value()?.parse()?),
             Long("bulk-rate") => flags.plan.bulk_rate = Some(rate(&mut args)?),
             Long("probe-rate") => flags.plan.probe_rate = rate(&mut args)?,
+            Long("shared") => {
+                flags.shared = true;
+                flags.plan.fresh_probes = true;
+            }
             Long("fresh-probes") => flags.plan.fresh_probes = true,
             Long("seconds") => flags.plan.measured = args.value()?.parse_with(seconds)?,
+            Long("rounds") => flags.rounds = args.value()?.parse_with(rounds)?,
             Long("port") => flags.port = args.value()?.parse_with(port)?,
             Long("only") => flags.only = Some(args.value()?.parse_with(server)?),
             Long("serve") => flags.serve = true,
@@ -95,6 +115,13 @@ fn seconds(text: &str) -> Result<Duration, &'static str> {
     }
 }
 
+fn rounds(text: &str) -> Result<u32, &'static str> {
+    match text.parse() {
+        Ok(rounds @ 1..=1000) => Ok(rounds),
+        _ => Err("the rounds are a whole number from 1 to 1000"),
+    }
+}
+
 fn port(text: &str) -> Result<u16, &'static str> {
     match text.parse() {
         Ok(u16::MAX) | Err(_) => Err("a port is 0 to 65534: the health check takes the next one"),
@@ -104,5 +131,5 @@ fn port(text: &str) -> Result<u16, &'static str> {
 
 fn server(name: &str) -> Result<Server, &'static str> {
     let known = Server::ALL.into_iter().find(|server| server.name() == name);
-    known.ok_or("the servers are evenloop, evenloop_plain and tokio")
+    known.ok_or("the servers are evenloop, evenloop_shared, evenloop_plain and tokio")
 }

@@ -1,9 +1,4 @@
-//! The load: bulk connections that saturate the server, and a health probe that does not wait.
-//!
-//! The probe is an *open loop*: a metronome says when each one is due, and its latency counts
-//! from then, also if the one before is still unanswered (it then goes out on another
-//! connection). A closed loop would send fewer probes the worse the server is, and so hide
-//! the very waits it is to measure ("coordinated omission").
+//! The load: bulk connections that saturate the server, and health probes that do not wait.
 
 use std::cell::RefCell;
 use std::io;
@@ -14,20 +9,18 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tokio::task::{JoinSet, LocalSet, spawn_local};
-use tokio::time::{sleep, sleep_until, timeout};
+use tokio::sync::mpsc::unbounded_channel;
+use tokio::task::{LocalSet, spawn_local};
+use tokio::time::{sleep, sleep_until};
 
 use crate::client::Client;
+use crate::probe::{self, Probe};
 use crate::service::Doors;
 use crate::stats::{Outcome, Sample, Stats, cpu_of_this_thread};
 
 const WORK: &[u8] = b"GET /work HTTP/1.1\r\nhost: bulk\r\n\r\n";
-const HEALTH: &[u8] = b"GET /health HTTP/1.1\r\nhost: health\r\n\r\n";
 /// Pause of a connection that broke, before it is made anew.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(10);
-/// How long the last probes may still be answered.
-const GRACE: Duration = Duration::from_secs(5);
 
 /// What to load a server with.
 #[derive(Clone, Debug)]
@@ -59,12 +52,14 @@ async fn drive(plan: &Plan, server: Doors, watch: mpsc::Sender<Sample>) -> Outco
     let end = begin + plan.measured;
     let stats = Rc::new(RefCell::new(Stats::new(begin, end)));
 
-    let (beat, beats) = unbounded_channel();
-    metronome(plan.probe_rate, end, move |due| {
+    let (probe, due) = unbounded_channel();
+    let (health, fresh) = (server.health(), plan.fresh_probes);
+    metronome(plan.probe_rate, end, move |at| {
+        let next = if fresh { Probe::send(at, health) } else { Probe::due(at) };
         // The receiver lives until this sender is gone.
-        let _ = beat.send(due);
+        let _ = probe.send(next);
     });
-    let probes = spawn_local(probe(beats, server.health, plan.fresh_probes, stats.clone()));
+    let probes = spawn_local(probe::all(due, health, stats.clone()));
 
     let gate = plan.bulk_rate.map(|rate| {
         let gate = Arc::new(Semaphore::new(0));
@@ -138,59 +133,5 @@ async fn bulk_connection(
             Ok(()) => stats.borrow_mut().bulk_answered(Instant::now()),
             Err(error) => return error,
         }
-    }
-}
-
-/// Sends a probe whenever one is due, then waits for the answers still out.
-async fn probe(
-    mut beats: UnboundedReceiver<Instant>,
-    server: SocketAddr,
-    fresh: bool,
-    stats: Rc<RefCell<Stats>>,
-) {
-    let idle = Rc::new(RefCell::new(Vec::new()));
-    let mut out = JoinSet::new();
-    while let Some(due) = beats.recv().await {
-        stats.borrow_mut().probe_sent(due, Instant::now());
-        let (idle, stats) = (idle.clone(), stats.clone());
-        let mut waiting = Waiting { due, answered: false, stats };
-        out.spawn_local(async move {
-            let kept = idle.borrow_mut().pop();
-            match probe_once(kept, server).await {
-                Ok(client) => {
-                    waiting.answered = true;
-                    drop(waiting);
-                    if !fresh {
-                        idle.borrow_mut().push(client);
-                    }
-                }
-                Err(error) => waiting.stats.borrow_mut().failed(&error),
-            }
-        });
-        while out.try_join_next().is_some() {}
-    }
-    let _ = timeout(GRACE, async { while out.join_next().await.is_some() {} }).await;
-    out.shutdown().await;
-}
-
-async fn probe_once(kept: Option<Client>, server: SocketAddr) -> io::Result<Client> {
-    let mut client = match kept {
-        Some(client) => client,
-        None => Client::connect(server).await?,
-    };
-    client.ask(HEALTH).await?;
-    Ok(client)
-}
-
-/// A probe on its way. Dropped without an answer, it still counts, with the time it waited.
-struct Waiting {
-    due: Instant,
-    answered: bool,
-    stats: Rc<RefCell<Stats>>,
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.stats.borrow_mut().probe_ended(self.due, Instant::now(), self.answered);
     }
 }

@@ -16,10 +16,16 @@
 //! on tokio's `current_thread` runtime, one after the other. Expect the same bulk rate from all,
 //! and a health p99 near one bulk request (milliseconds) with partitions, near all 256 of them
 //! (a quarter of a second) without. `--help` lists the flags.
+//!
+//! `--shared` sends the probes through the door of the bulk, each on a new connection, which
+//! evenloop tells apart by its first bytes. `--shared --work 20` is the hard case: requests so light
+//! that most of what they cost is hyper and the kernel.
 
 mod client;
+mod cores;
 mod flags;
 mod load;
+mod probe;
 mod report;
 mod server_evenloop;
 mod server_tokio;
@@ -43,24 +49,45 @@ use crate::stats::Outcome;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Server {
     Evenloop,
+    EvenloopShared,
     EvenloopPlain,
     Tokio,
 }
 
 impl Server {
-    pub(crate) const ALL: [Self; 3] = [Self::Evenloop, Self::EvenloopPlain, Self::Tokio];
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Evenloop, Self::EvenloopShared, Self::EvenloopPlain, Self::Tokio];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Evenloop => "evenloop",
+            Self::EvenloopShared => "evenloop_shared",
             Self::EvenloopPlain => "evenloop_plain",
             Self::Tokio => "tokio",
         }
     }
 
+    fn is_compared(self, flags: &Flags) -> bool {
+        match flags.only {
+            Some(only) => self == only,
+            None => flags.shared || self != Self::EvenloopShared,
+        }
+    }
+
+    /// Where it is to listen. With `--shared` there is one door, but for the server that the one
+    /// with a shared door is measured by.
+    fn doors(self, flags: &Flags) -> Doors {
+        match self {
+            Self::Evenloop => Doors::apart(flags.port),
+            Self::EvenloopShared => Doors::shared(flags.port),
+            _ if flags.shared => Doors::shared(flags.port),
+            _ => Doors::apart(flags.port),
+        }
+    }
+
     fn run(self, session: Session) -> io::Result<()> {
         match self {
-            Self::Evenloop => server_evenloop::run(session, true),
+            Self::Evenloop | Self::EvenloopShared => server_evenloop::run(session, true),
             Self::EvenloopPlain => server_evenloop::run(session, false),
             Self::Tokio => server_tokio::run(session),
         }
@@ -80,6 +107,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     allow_many_files();
+    cores::leave_the_first();
     let done = if flags.serve { serve(&flags) } else { compare(&flags) };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -90,18 +118,24 @@ fn main() -> ExitCode {
     }
 }
 
-/// Loads one server after the other and prints what came of it.
+/// Loads one server after the other, in rounds, and prints what came of it.
 fn compare(flags: &Flags) -> Result<(), Box<dyn Error>> {
-    let mut rows = Vec::new();
-    for server in Server::ALL {
-        if flags.only.is_none_or(|only| only == server) {
-            report::live_head(server.name());
-            rows.push((server.name(), measure(server, flags)?));
+    let mut rounds = Vec::new();
+    for _ in 0..flags.rounds {
+        let mut rows = Vec::new();
+        for server in Server::ALL {
+            if server.is_compared(flags) {
+                report::live_head(server.name());
+                let row = (server.name(), measure(server, flags)?);
+                report::notes(&row);
+                rows.push(row);
+            }
         }
+        rounds.push(rows);
     }
-    report::table(&rows);
+    report::table(&rounds);
     if flags.json {
-        report::json(&rows);
+        report::json(&rounds);
     }
     Ok(())
 }
@@ -110,8 +144,9 @@ fn compare(flags: &Flags) -> Result<(), Box<dyn Error>> {
 fn measure(server: Server, flags: &Flags) -> Result<Outcome, Box<dyn Error>> {
     let (stop, stopped) = oneshot::channel();
     let (ready, doors) = mpsc::channel();
-    let session = Session { listen: Doors::at(flags.port), work: flags.work, ready, stop: stopped };
+    let session = Session { listen: server.doors(flags), work: flags.work, ready, stop: stopped };
     let serving = thread::Builder::new().name("server".to_owned()).spawn(move || {
+        cores::take_the_first();
         let start = Instant::now();
         server.run(session)?;
         Ok::<_, io::Error>(stats::cpu_share_since(start))
@@ -146,12 +181,13 @@ fn serve(flags: &Flags) -> Result<(), Box<dyn Error>> {
     let (_never, stop) = oneshot::channel();
     let (ready, doors) = mpsc::channel::<Doors>();
     thread::spawn(move || {
-        if let Ok(Doors { bulk, health }) = doors.recv() {
-            println!("{} serves bulk on http://{bulk}/work", server.name());
-            println!("{} serves health on http://{health}/health", server.name());
+        if let Ok(doors) = doors.recv() {
+            println!("{} serves bulk on http://{}/work", server.name(), doors.bulk);
+            println!("{} serves health on http://{}/health", server.name(), doors.health());
         }
     });
-    let session = Session { listen: Doors::at(flags.port), work: flags.work, ready, stop };
+    cores::take_the_first();
+    let session = Session { listen: server.doors(flags), work: flags.work, ready, stop };
     Ok(server.run(session)?)
 }
 

@@ -18,10 +18,13 @@ pub(crate) fn run(session: Session) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let bulk = TcpListener::bind(session.listen.bulk).await?;
-        let health = TcpListener::bind(session.listen.health).await?;
-        let doors = Doors { bulk: bulk.local_addr()?, health: health.local_addr()? };
+        let mut doors = Doors { bulk: bulk.local_addr()?, health: None };
         tokio::spawn(accept(bulk, session.work));
-        tokio::spawn(accept(health, session.work));
+        if let Some(addr) = session.listen.health {
+            let health = TcpListener::bind(addr).await?;
+            doors.health = Some(health.local_addr()?);
+            tokio::spawn(accept(health, session.work));
+        }
         // Whoever waited for the addresses may be gone: then `stop` is too.
         let _ = session.ready.send(doors);
         let _ = session.stop.await;

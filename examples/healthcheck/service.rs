@@ -16,20 +16,34 @@ use hyper::{Request, Response, StatusCode};
 /// Pause of an acceptor that got an error: most often the process is out of files for a while.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
-/// The two addresses of a server. Both serve both routes; what differs is who is asked to call.
+/// The addresses of a server. All serve both routes; what differs is who is asked to call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Doors {
     pub(crate) bulk: SocketAddr,
-    pub(crate) health: SocketAddr,
+    /// `None` if the health check has to go through the door of the bulk.
+    pub(crate) health: Option<SocketAddr>,
 }
 
 impl Doors {
     /// Asks for `port` and the one above it, or for any two if `port` is zero.
-    pub(crate) fn at(port: u16) -> Self {
+    pub(crate) fn apart(port: u16) -> Self {
         let above = if port == 0 { 0 } else { port.saturating_add(1) };
-        let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        Self { bulk: local(port), health: local(above) }
+        Self { health: Some(local(above)), ..Self::shared(port) }
     }
+
+    /// Asks for `port` alone, or for any if it is zero.
+    pub(crate) fn shared(port: u16) -> Self {
+        Self { bulk: local(port), health: None }
+    }
+
+    /// Where to ask for `/health`.
+    pub(crate) fn health(&self) -> SocketAddr {
+        self.health.unwrap_or(self.bulk)
+    }
+}
+
+fn local(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
 /// What a server is started with.

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-/// Waits of health probes, from the instant each was due.
+/// Waits of health probes: from the instant each was due, or from its connect if it has a
+/// connection of its own.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Latency {
     pub(crate) p50: Duration,
@@ -80,15 +81,15 @@ impl Stats {
         self.bulk += u64::from(self.measures(now));
     }
 
-    pub(crate) fn probe_sent(&mut self, due: Instant, now: Instant) {
+    pub(crate) fn probe_sent(&mut self, due: Instant, at: Instant) {
         if self.measures(due) {
-            self.late_max = self.late_max.max(now - due);
+            self.late_max = self.late_max.max(at - due);
         }
     }
 
-    pub(crate) fn probe_ended(&mut self, due: Instant, now: Instant, answered: bool) {
+    pub(crate) fn probe_ended(&mut self, due: Instant, waited: Duration, answered: bool) {
         if self.measures(due) {
-            let nanos = u64::try_from((now - due).as_nanos()).unwrap_or(u64::MAX);
+            let nanos = u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX);
             self.health.saturating_record(nanos);
             self.unanswered += u64::from(!answered);
         }
