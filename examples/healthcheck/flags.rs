@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use lexopt::prelude::*;
 
-use crate::Server;
 use crate::load::Plan;
+use crate::server::Server;
 
 pub(crate) const HELP: &str = "\
 Measures how long a health check waits while bulk requests saturate a server, for evenloop
@@ -24,7 +24,7 @@ with partitions, evenloop without, and tokio.
     --seconds S       measured time of each server, after a second of warm-up [5]
     --rounds N        measure all servers N times, and print medians [1]
     --port P          bulk on P, health on P+1 [0: any free ports]
-    --only NAME       just one of: evenloop, evenloop_shared, evenloop_plain, tokio
+    --only NAME       just one of: evenloop, evenloop_shared, evenloop_plain, tokio, tokio_thread
     --serve           only serve (evenloop, or what --only names) until killed
     --json            print the results as one JSON object on the last line
     --help            print this";
@@ -68,6 +68,18 @@ impl Default for Flags {
     }
 }
 
+impl Flags {
+    /// Whether `server` is to be measured.
+    pub(crate) fn compares(&self, server: Server) -> bool {
+        match (self.only, server) {
+            (Some(only), server) => server == only,
+            (None, Server::EvenloopShared) => self.shared,
+            (None, Server::TokioThread) => false,
+            (None, _) => true,
+        }
+    }
+}
+
 /// Reads the command line.
 ///
 /// # Errors
@@ -90,7 +102,7 @@ pub(crate) fn parse() -> Result<Flags, lexopt::Error> {
             Long("seconds") => flags.plan.measured = args.value()?.parse_with(seconds)?,
             Long("rounds") => flags.rounds = args.value()?.parse_with(rounds)?,
             Long("port") => flags.port = args.value()?.parse_with(port)?,
-            Long("only") => flags.only = Some(args.value()?.parse_with(server)?),
+            Long("only") => flags.only = Some(args.value()?.parse_with(Server::named)?),
             Long("serve") => flags.serve = true,
             Long("json") => flags.json = true,
             Long("help") | Short('h') => flags.help = true,
@@ -127,9 +139,4 @@ fn port(text: &str) -> Result<u16, &'static str> {
         Ok(u16::MAX) | Err(_) => Err("a port is 0 to 65534: the health check takes the next one"),
         Ok(port) => Ok(port),
     }
-}
-
-fn server(name: &str) -> Result<Server, &'static str> {
-    let known = Server::ALL.into_iter().find(|server| server.name() == name);
-    known.ok_or("the servers are evenloop, evenloop_shared, evenloop_plain and tokio")
 }

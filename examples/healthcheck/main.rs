@@ -27,6 +27,7 @@ mod flags;
 mod load;
 mod probe;
 mod report;
+mod server;
 mod server_evenloop;
 mod server_tokio;
 mod service;
@@ -42,57 +43,9 @@ use std::time::Instant;
 use futures::channel::oneshot;
 
 use crate::flags::Flags;
+use crate::server::Server;
 use crate::service::{Doors, Session};
 use crate::stats::Outcome;
-
-/// The servers that are compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Server {
-    Evenloop,
-    EvenloopShared,
-    EvenloopPlain,
-    Tokio,
-}
-
-impl Server {
-    pub(crate) const ALL: [Self; 4] =
-        [Self::Evenloop, Self::EvenloopShared, Self::EvenloopPlain, Self::Tokio];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Evenloop => "evenloop",
-            Self::EvenloopShared => "evenloop_shared",
-            Self::EvenloopPlain => "evenloop_plain",
-            Self::Tokio => "tokio",
-        }
-    }
-
-    fn is_compared(self, flags: &Flags) -> bool {
-        match flags.only {
-            Some(only) => self == only,
-            None => flags.shared || self != Self::EvenloopShared,
-        }
-    }
-
-    /// Where it is to listen. With `--shared` there is one door, but for the server that the one
-    /// with a shared door is measured by.
-    fn doors(self, flags: &Flags) -> Doors {
-        match self {
-            Self::Evenloop => Doors::apart(flags.port),
-            Self::EvenloopShared => Doors::shared(flags.port),
-            _ if flags.shared => Doors::shared(flags.port),
-            _ => Doors::apart(flags.port),
-        }
-    }
-
-    fn run(self, session: Session) -> io::Result<()> {
-        match self {
-            Self::Evenloop | Self::EvenloopShared => server_evenloop::run(session, true),
-            Self::EvenloopPlain => server_evenloop::run(session, false),
-            Self::Tokio => server_tokio::run(session),
-        }
-    }
-}
 
 fn main() -> ExitCode {
     let flags = match flags::parse() {
@@ -123,13 +76,11 @@ fn compare(flags: &Flags) -> Result<(), Box<dyn Error>> {
     let mut rounds = Vec::new();
     for _ in 0..flags.rounds {
         let mut rows = Vec::new();
-        for server in Server::ALL {
-            if server.is_compared(flags) {
-                report::live_head(server.name());
-                let row = (server.name(), measure(server, flags)?);
-                report::notes(&row);
-                rows.push(row);
-            }
+        for server in Server::ALL.into_iter().filter(|server| flags.compares(*server)) {
+            report::live_head(server.name());
+            let row = (server.name(), measure(server, flags)?);
+            report::notes(&row);
+            rows.push(row);
         }
         rounds.push(rows);
     }
@@ -144,7 +95,12 @@ fn compare(flags: &Flags) -> Result<(), Box<dyn Error>> {
 fn measure(server: Server, flags: &Flags) -> Result<Outcome, Box<dyn Error>> {
     let (stop, stopped) = oneshot::channel();
     let (ready, doors) = mpsc::channel();
-    let session = Session { listen: server.doors(flags), work: flags.work, ready, stop: stopped };
+    let session = Session {
+        listen: server.doors(flags.port, flags.shared),
+        work: flags.work,
+        ready,
+        stop: stopped,
+    };
     let serving = thread::Builder::new().name("server".to_owned()).spawn(move || {
         cores::take_the_first();
         let start = Instant::now();
@@ -187,7 +143,8 @@ fn serve(flags: &Flags) -> Result<(), Box<dyn Error>> {
         }
     });
     cores::take_the_first();
-    let session = Session { listen: server.doors(flags), work: flags.work, ready, stop };
+    let session =
+        Session { listen: server.doors(flags.port, flags.shared), work: flags.work, ready, stop };
     Ok(server.run(session)?)
 }
 

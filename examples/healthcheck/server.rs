@@ -1,0 +1,67 @@
+//! The servers that are compared. All of them serve the same.
+
+use std::io;
+
+use crate::server_evenloop;
+use crate::server_tokio;
+use crate::service::{Doors, Session};
+
+/// A way to serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Server {
+    /// In two partitions, each with a listener of its own.
+    Evenloop,
+    /// In two partitions behind one listener.
+    EvenloopShared,
+    /// All in one partition: the control.
+    EvenloopPlain,
+    /// All on one thread.
+    Tokio,
+    /// The health check on a thread of its own.
+    TokioThread,
+}
+
+impl Server {
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Evenloop, Self::EvenloopShared, Self::EvenloopPlain, Self::Tokio, Self::TokioThread];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Evenloop => "evenloop",
+            Self::EvenloopShared => "evenloop_shared",
+            Self::EvenloopPlain => "evenloop_plain",
+            Self::Tokio => "tokio",
+            Self::TokioThread => "tokio_thread",
+        }
+    }
+
+    /// Finds the server by its name; the error lists the names.
+    pub(crate) fn named(name: &str) -> Result<Self, String> {
+        let known = Self::ALL.into_iter().find(|server| server.name() == name);
+        known.ok_or_else(|| format!("the servers are {}", Self::ALL.map(Self::name).join(", ")))
+    }
+
+    /// Where it is to listen, from `port` on: at one door if it is made for that, or if it is all
+    /// the same to it and `shared` asks for it.
+    pub(crate) fn doors(self, port: u16, shared: bool) -> Doors {
+        match self {
+            Self::EvenloopShared => Doors::shared(port),
+            Self::EvenloopPlain | Self::Tokio if shared => Doors::shared(port),
+            _ => Doors::apart(port),
+        }
+    }
+
+    /// Serves on this thread until the session is stopped.
+    ///
+    /// # Errors
+    ///
+    /// If the runtime cannot be made or an address cannot be bound.
+    pub(crate) fn run(self, session: Session) -> io::Result<()> {
+        match self {
+            Self::Evenloop | Self::EvenloopShared => server_evenloop::run(session, true),
+            Self::EvenloopPlain => server_evenloop::run(session, false),
+            Self::Tokio => server_tokio::run(session, false),
+            Self::TokioThread => server_tokio::run(session, true),
+        }
+    }
+}
