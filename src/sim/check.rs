@@ -42,13 +42,14 @@ const COUNT: &str = "EVENLOOP_SIM_CASES";
 ///
 /// # Panics
 ///
-/// If the property fails: with what it said, the least value of which it fails, and one line that
-/// replays exactly that:
+/// If the property fails: with what it said, the least value of which it fails, one line that
+/// replays exactly that, and who got what in that run:
 ///
 /// ```text
 /// waited 57µs
+///   at tests/waits.rs:12:5
 ///   of Workload::new().with(tenant("a").runs(hog(micros(51)).rounds(1)))
-///   again: EVENLOOP_SIM_SEED=0x93f8a4b1c2d3e4f5 cargo test --features sim waits_are_short
+///   again: EVENLOOP_SIM_SEED=0x93f8a4b1c2d3e4f5 cargo test waits_are_short
 /// ```
 ///
 /// # Examples
@@ -269,16 +270,44 @@ impl<V: fmt::Debug> fmt::Display for Failure<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.reason)?;
         if size_of::<V>() > 0 {
-            write!(f, "\n  of {:?}", self.value)?;
+            write!(f, "\n  of {}", shown(&self.value))?;
         }
-        write!(f, "\n  again: {SEED}={:#x} cargo test --features sim", self.seed)?;
-        // Tests that run one by one run on the main thread, and have no name.
-        let thread = std::thread::current();
-        thread.name().filter(|name| *name != "main").map_or(Ok(()), |name| write!(f, " {name}"))
+        write!(f, "\n  again: {SEED}={:#x} {}", self.seed, again())
     }
 }
 
 impl<V: fmt::Debug> std::error::Error for Failure<V> {}
+
+/// A value on a line if it fits there, else on several.
+fn shown(value: &impl fmt::Debug) -> String {
+    const LINE: usize = 100;
+    let line = format!("{value:?}");
+    match line.chars().count() <= LINE {
+        true => line,
+        false => format!("{value:#?}").replace('\n', "\n  "),
+    }
+}
+
+/// The command that runs this property again: the test that this thread is named after, or else
+/// the program as it was started.
+fn again() -> String {
+    let thread = std::thread::current();
+    let words: Vec<String> = match thread.name().filter(|name| *name != "main") {
+        Some(test) => vec!["cargo".into(), "test".into(), test.into()],
+        None => std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
+    };
+    let words: Vec<String> = words.iter().map(|word| in_a_shell(word)).collect();
+    words.join(" ")
+}
+
+/// A word as a shell reads it.
+fn in_a_shell(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./:=,+@%".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.into();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
 
 /// Reads a number, decimal or hexadecimal, from the environment.
 #[track_caller]

@@ -46,37 +46,79 @@ fn fails_on_request() {
 fn on_request(variables: &[(&str, &str)]) -> String {
     let mut command = Command::new(std::env::current_exe().expect("tests know where they are"));
     command.args(["--exact", "sim::check::tests::fails_on_request", "--nocapture"]);
-    // Backtraces tell the process apart.
-    command.env_remove(SEED).env_remove(COUNT).env("RUST_BACKTRACE", "0");
-    let output = command.env("EVENLOOP_TEST_FAILS", "1").envs(variables.iter().copied()).output();
-    let output = output.expect("the test starts");
+    command.env_remove(SEED).env_remove(COUNT).envs(variables.iter().copied());
+    said_by(&mut command)
+}
+
+/// What a process says in which the test above runs, and fails.
+fn said_by(command: &mut Command) -> String {
+    // Backtraces tell processes apart.
+    command.env("EVENLOOP_TEST_FAILS", "1").env("RUST_BACKTRACE", "0");
+    let output = command.output().expect("the test starts");
     assert!(!output.status.success());
     String::from_utf8(output.stderr).expect("what it says is text")
+}
+
+/// The line of what was said that says how to have it said again.
+fn again_in(said: &str) -> &str {
+    let mut lines = said.lines().filter_map(|line| line.strip_prefix("  again: "));
+    let line = lines.next().unwrap_or_else(|| panic!("no line replays it: {said}"));
+    assert_eq!(lines.next(), None, "{said}");
+    line
+}
+
+/// From the reason to the table: the reason, the place, the value, the line.
+fn told(said: &str) -> Vec<&str> {
+    let from = said.find("somebody waited").expect("the reason is told");
+    said[from..].lines().take(4).collect()
 }
 
 /// The line a failure prints replays that failure: the same value, the same reason, the same line.
 #[test]
 fn a_failure_prints_the_line_that_replays_it() {
     let said = on_request(&[]);
-    let lines: Vec<_> = said.lines().filter(|line| line.contains("again:")).collect();
-    assert_eq!(lines.len(), 1, "{said}");
-    let (_, line) = lines[0].split_once("again: ").unwrap();
-    let mut words = line.split(' ');
+    let mut words = again_in(&said).split(' ');
     let (variable, seed) = words.next().and_then(|word| word.split_once('=')).unwrap();
     let command: Vec<_> = words.collect();
-    let test = "sim::check::tests::fails_on_request";
-    assert_eq!(command, ["cargo", "test", "--features", "sim", test]);
+    assert_eq!(command, ["cargo", "test", "sim::check::tests::fails_on_request"]);
 
     let again = on_request(&[(variable, seed)]);
-    let told = |said: &str| {
-        let from = said.find("somebody waited").expect("the reason is told");
-        said[from..].lines().take(4).map(str::to_owned).collect::<Vec<_>>()
-    };
     assert_eq!(told(&again), told(&said));
     assert!(told(&said)[1].contains("at src/sim/check/tests.rs:"), "where it failed: {said}");
     assert!(told(&said)[2].starts_with("  of Workload::new()"), "{said}");
     // Hundreds of attempts failed, and one is told.
     assert_eq!(said.matches("somebody waited").count(), 1, "{said}");
+}
+
+/// Where no test has given its thread a name, the command is that of the process.
+#[test]
+fn programs_are_replayed_by_their_own_command() {
+    let name = std::thread::current().name().expect("a test has a name").to_owned();
+    assert_eq!(again(), format!("cargo test {name}"));
+    let command = std::thread::spawn(again).join().expect("it has arguments");
+    let words: Vec<String> = std::env::args().map(|word| in_a_shell(&word)).collect();
+    assert_eq!(command, words.join(" "));
+}
+
+/// What a shell would misread is put in quotes.
+#[test]
+fn words_are_quoted_for_a_shell() {
+    assert_eq!(in_a_shell("--exact"), "--exact");
+    assert_eq!(
+        in_a_shell("docs/testing.md - first (line 7)"),
+        "'docs/testing.md - first (line 7)'"
+    );
+    assert_eq!(in_a_shell("it's"), r"'it'\''s'");
+    assert_eq!(in_a_shell(""), "''");
+}
+
+/// A value that fits on a line is told on one, and any other is indented.
+#[test]
+fn long_values_are_told_on_lines() {
+    assert_eq!(shown(&[1, 2]), "[1, 2]");
+    let long = shown(&["a".repeat(60), "b".repeat(60)]);
+    let lines: Vec<_> = long.lines().map(str::len).collect();
+    assert_eq!(lines, [1, 6 + 63, 6 + 63, 3], "{long}");
 }
 
 /// The environment decides, and nonsense in it is refused with a sentence.
