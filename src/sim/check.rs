@@ -64,8 +64,8 @@ const COUNT: &str = "EVENLOOP_SIM_CASES";
 /// });
 /// ```
 #[track_caller]
-pub fn check<S: Strategy>(strategy: S, property: impl Fn(S::Value, &Runtime)) {
-    Check::new().run(strategy, property);
+pub fn check<S: Strategy>(strategy: S, property: impl Fn(S::Value, &Runtime)) -> Passed {
+    Check::new().run(strategy, property)
 }
 
 /// Checks that `property` holds in so many simulations, each with another seed. As [`check`] for
@@ -87,8 +87,8 @@ pub fn check<S: Strategy>(strategy: S, property: impl Fn(S::Value, &Runtime)) {
 /// });
 /// ```
 #[track_caller]
-pub fn check_seeds(cases: u32, property: impl Fn(&Runtime)) {
-    Check::new().cases(cases).run(Just(()), |(), sim| property(sim));
+pub fn check_seeds(cases: u32, property: impl Fn(&Runtime)) -> Passed {
+    Check::new().cases(cases).run(Just(()), |(), sim| property(sim))
 }
 
 /// How a property is checked, and of what runtime.
@@ -138,6 +138,20 @@ impl Check {
         self
     }
 
+    /// Does as the environment says, if it says anything. [`run`](Self::run) does this by itself.
+    ///
+    /// # Panics
+    ///
+    /// If a variable of the environment is no number.
+    #[track_caller]
+    pub fn environment(mut self) -> Self {
+        self.cases = number(COUNT).map(|n| u32::try_from(n).unwrap_or(u32::MAX)).or(self.cases);
+        if let Some(seed) = number(SEED) {
+            (self.seed, self.cases) = (Some(seed), Some(1));
+        }
+        self
+    }
+
     /// Checks the property. What the environment says comes first.
     ///
     /// # Panics
@@ -145,17 +159,15 @@ impl Check {
     /// If the property fails, as [`check`] does; and if a variable of the environment is no
     /// number.
     #[track_caller]
-    pub fn run<S: Strategy>(mut self, strategy: S, property: impl Fn(S::Value, &Runtime)) {
-        self.cases = number(COUNT).map(|n| u32::try_from(n).unwrap_or(u32::MAX)).or(self.cases);
-        if let Some(seed) = number(SEED) {
-            (self.seed, self.cases) = (Some(seed), Some(1));
-        }
-        if let Err(failure) = self.try_run(strategy, property) {
-            panic!("{failure}");
+    pub fn run<S: Strategy>(self, strategy: S, property: impl Fn(S::Value, &Runtime)) -> Passed {
+        match self.environment().try_run(strategy, property) {
+            Ok(passed) => passed,
+            Err(failure) => panic!("{failure}"),
         }
     }
 
-    /// Checks the property, whatever the environment says.
+    /// Checks the property, whatever the environment says unless it was
+    /// [asked](Self::environment).
     ///
     /// # Errors
     ///
