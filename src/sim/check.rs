@@ -3,7 +3,9 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook, take_hook};
+use std::panic::{
+    AssertUnwindSafe, PanicHookInfo, catch_unwind, resume_unwind, set_hook, take_hook,
+};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 
 use fastrand::Rng;
@@ -12,7 +14,8 @@ use proptest::test_runner::{
     Config, RngAlgorithm, TestCaseError, TestCaseResult, TestError, TestRng, TestRunner,
 };
 
-use super::{Builder, Runtime};
+use super::{Builder, Runtime, Trace};
+use crate::trace::Record;
 
 /// The least and the most cases that are tried if nobody says how many.
 const CASES: (u32, u32) = (64, 256);
@@ -46,10 +49,15 @@ const COUNT: &str = "EVENLOOP_SIM_CASES";
 /// replays exactly that, and who got what in that run:
 ///
 /// ```text
-/// waited 57µs
-///   at tests/waits.rs:12:5
-///   of Workload::new().with(tenant("a").runs(hog(micros(51)).rounds(1)))
+/// `h` waited 52µs
+///   at tests/waits.rs:12:9
+///   of Workload::new().with(tenant("h").runs(hog(micros(26)).rounds(1).copies(3)))
 ///   again: EVENLOOP_SIM_SEED=0x93f8a4b1c2d3e4f5 cargo test waits_are_short
+///
+/// partition  weight  group  handles  service   share  wait p50   p99   max  starved  lag
+/// h               1               3     78µs  100.0%      26µs  52µs  52µs      0ns  0ns
+/// ROOT            1               2      0ns    0.0%       0ns   0ns   0ns      0ns  0ns
+/// trace 0x46dbaa4556cb041a: 29 events in 78µs
 /// ```
 ///
 /// # Examples
@@ -182,24 +190,26 @@ impl Check {
         property: impl Fn(S::Value, &Runtime),
     ) -> Result<Passed, Failure<S::Value>> {
         let first = self.seed.unwrap_or_else(|| fastrand::u64(..));
-        let handles = Cell::new(0);
+        let seen = Seen::default();
         let mut cases = 0;
-        while !self.is_enough(cases, handles.get()) {
+        while !self.is_enough(cases, seen.handles.get()) {
             let seed = seed_of(first, cases);
             let mut runner = TestRunner::new_with_rng(config(), random(seed));
             let tree = strategy.new_tree(&mut runner).unwrap_or_else(|reason| {
                 panic!("the strategy drew nothing that it would not reject: {reason}")
             });
-            let attempt = |value| self.attempt(seed, value, &property, &handles);
+            let attempt = |value| self.attempt(seed, value, &property, &seen);
             match runner.run_one(tree, attempt) {
                 Ok(_) => cases += 1,
                 Err(TestError::Fail(reason, value)) => {
-                    return Err(Failure { seed, value, reason: reason.message().to_owned() });
+                    let reason = reason.message().to_owned();
+                    let trace = seen.failed.take().as_ref().map(Trace::of);
+                    return Err(Failure { seed, value, reason, trace });
                 }
                 Err(TestError::Abort(reason)) => panic!("the check was given up: {reason}"),
             }
         }
-        Ok(Passed { cases, handles: handles.get() })
+        Ok(Passed { cases, handles: seen.handles.get() })
     }
 
     fn is_enough(&self, cases: u32, handles: u64) -> bool {
@@ -216,7 +226,7 @@ impl Check {
         seed: u64,
         value: V,
         property: &impl Fn(V, &Runtime),
-        handles: &Cell<u64>,
+        seen: &Seen,
     ) -> TestCaseResult {
         let lost = Arc::new(Mutex::new(None));
         let keep = lost.clone();
@@ -224,19 +234,39 @@ impl Check {
             let mut first = keep.lock().unwrap_or_else(PoisonError::into_inner);
             first.get_or_insert_with(|| panic.to_string());
         });
+        let first_lost = || lost.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut record = None;
         let silence = Silence::begin();
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let sim = (self.configure)(builder).build();
-            property(value, &sim);
-            handles.set(handles.get() + sim.handle().metrics().handles);
+            let outcome = catch_unwind(AssertUnwindSafe(|| property(value, &sim)));
+            seen.handles.set(seen.handles.get() + sim.handle().metrics().handles);
+            if outcome.is_err() || first_lost().is_some() {
+                record = sim.with_record(Record::clone);
+            }
+            outcome.unwrap_or_else(|payload| resume_unwind(payload));
         }));
         let told = silence.end();
-        if let Err(payload) = outcome {
-            return Err(TestCaseError::fail(told.unwrap_or_else(|| text_of(&*payload))));
-        }
-        let lost = lost.lock().unwrap_or_else(PoisonError::into_inner).take();
-        lost.map_or(Ok(()), |text| Err(TestCaseError::fail(text)))
+        let reason = match (outcome, first_lost()) {
+            (Ok(()), None) => return Ok(()),
+            (Ok(()), Some(lost)) => lost,
+            (Err(payload), lost) => {
+                let reason = told.unwrap_or_else(|| text_of(&*payload));
+                // It may well be the cause.
+                lost.map_or(reason.clone(), |lost| format!("{reason}\n  before that, {lost}"))
+            }
+        };
+        seen.failed.replace(record);
+        Err(TestCaseError::fail(reason))
     }
+}
+
+/// What a check has seen so far.
+#[derive(Default)]
+struct Seen {
+    handles: Cell<u64>,
+    /// Of the last attempt that failed, which is the one that is told.
+    failed: RefCell<Option<Record>>,
 }
 
 impl Default for Check {
@@ -276,6 +306,9 @@ pub struct Failure<V> {
     pub value: V,
     /// What the property said of that.
     pub reason: String,
+    /// What happened in that run, up to the failure; `None` if there was no run, or if it failed
+    /// when it was over.
+    pub trace: Option<Trace>,
 }
 
 impl<V: fmt::Debug> fmt::Display for Failure<V> {
@@ -284,7 +317,9 @@ impl<V: fmt::Debug> fmt::Display for Failure<V> {
         if size_of::<V>() > 0 {
             write!(f, "\n  of {}", shown(&self.value))?;
         }
-        write!(f, "\n  again: {SEED}={:#x} {}", self.seed, again())
+        write!(f, "\n  again: {SEED}={:#x} {}", self.seed, again())?;
+        let trace = self.trace.as_ref().filter(|trace| !trace.is_empty());
+        trace.map_or(Ok(()), |trace| write!(f, "\n\n{trace}"))
     }
 }
 

@@ -189,6 +189,33 @@ fn a_panic_nobody_hears_is_a_failure() {
     assert_eq!(heard.expect("the property took note of it").cases, 1);
 }
 
+/// What a lost task panicked with is told beside what came of it.
+#[test]
+fn a_panic_nobody_hears_is_told_as_the_cause() {
+    let failure = Check::new().cases(1).try_run(Just(()), |(), sim| {
+        sim.block_on(async {
+            crate::spawn(async { panic!("it began here") });
+            crate::yield_now().await;
+            panic!("it ended here");
+        });
+    });
+    let reason = failure.expect_err("both panic").reason;
+    let (end, cause) = reason.split_once("before that, ").expect("there was something before");
+    assert!(end.starts_with("it ended here") && cause.contains("it began here"), "{reason}");
+}
+
+/// A failure has the trace of the least value that failed, and tells who got what there.
+#[test]
+fn a_failure_has_its_trace() {
+    let check = Check::new().seed(3);
+    let failure = check.try_run(workload::any(), nobody_waits).expect_err("somebody waits");
+    let trace = failure.trace.as_ref().expect("there was a run");
+    let sim = Runtime::new(failure.seed);
+    sim.block_on(async { failure.value.spawn().await });
+    assert_eq!(*trace, sim.trace());
+    assert!(failure.to_string().ends_with(&format!("\n\n{trace}")), "{failure}");
+}
+
 /// Settings reach the runtime.
 #[test]
 fn a_check_may_describe_its_runtime() {
