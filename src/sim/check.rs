@@ -117,6 +117,7 @@ pub fn check_seeds(cases: u32, property: impl Fn(&Runtime)) -> Passed {
 #[must_use = "nothing is checked before `run`"]
 pub struct Check {
     cases: Option<u32>,
+    handles: Option<u64>,
     seed: Option<u64>,
     configure: Box<dyn Fn(Builder) -> Builder>,
 }
@@ -124,12 +125,18 @@ pub struct Check {
 impl Check {
     /// Begins with the settings of [`check`].
     pub fn new() -> Self {
-        Self { cases: None, seed: None, configure: Box::new(|builder| builder) }
+        Self { cases: None, handles: None, seed: None, configure: Box::new(|builder| builder) }
     }
 
     /// Tries so many cases.
     pub fn cases(mut self, cases: u32) -> Self {
         self.cases = Some(cases);
+        self
+    }
+
+    /// Tries cases until so many handles have run in them, however many cases that takes.
+    pub fn handles(mut self, handles: u64) -> Self {
+        self.handles = Some(handles);
         self
     }
 
@@ -160,7 +167,7 @@ impl Check {
         self
     }
 
-    /// Checks the property. What the environment says comes first.
+    /// Checks the property. What the environment says comes first. Returns how much was tried.
     ///
     /// # Panics
     ///
@@ -168,7 +175,37 @@ impl Check {
     /// number.
     #[track_caller]
     pub fn run<S: Strategy>(self, strategy: S, property: impl Fn(S::Value, &Runtime)) -> Passed {
-        match self.environment().try_run(strategy, property) {
+        self.run_with(strategy, |builder, _| builder, property)
+    }
+
+    /// Checks the property of runtimes that `configure` describes further, value by value.
+    ///
+    /// # Panics
+    ///
+    /// As [`run`](Self::run).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use evenloop::Budget;
+    /// use evenloop::sim::{Check, workload};
+    ///
+    /// Check::new().cases(20).run_with(
+    ///     (1..100_u32, workload::hogs()),
+    ///     |builder, (handles, _)| builder.budget(Budget::handles(*handles)),
+    ///     |(_, load), sim| {
+    ///         sim.block_on(async { load.spawn().await });
+    ///     },
+    /// );
+    /// ```
+    #[track_caller]
+    pub fn run_with<S: Strategy>(
+        self,
+        strategy: S,
+        configure: impl Fn(Builder, &S::Value) -> Builder,
+        property: impl Fn(S::Value, &Runtime),
+    ) -> Passed {
+        match self.environment().try_run_with(strategy, configure, property) {
             Ok(passed) => passed,
             Err(failure) => panic!("{failure}"),
         }
@@ -189,6 +226,24 @@ impl Check {
         strategy: S,
         property: impl Fn(S::Value, &Runtime),
     ) -> Result<Passed, Failure<S::Value>> {
+        self.try_run_with(strategy, |builder, _| builder, property)
+    }
+
+    /// Checks the property as [`run_with`](Self::run_with) does, whatever the environment says.
+    ///
+    /// # Errors
+    ///
+    /// The least value of which it failed.
+    ///
+    /// # Panics
+    ///
+    /// If the strategy rejects all that it draws.
+    pub fn try_run_with<S: Strategy>(
+        &self,
+        strategy: S,
+        configure: impl Fn(Builder, &S::Value) -> Builder,
+        property: impl Fn(S::Value, &Runtime),
+    ) -> Result<Passed, Failure<S::Value>> {
         let first = self.seed.unwrap_or_else(|| fastrand::u64(..));
         let seen = Seen::default();
         let mut cases = 0;
@@ -198,7 +253,10 @@ impl Check {
             let tree = strategy.new_tree(&mut runner).unwrap_or_else(|reason| {
                 panic!("the strategy drew nothing that it would not reject: {reason}")
             });
-            let attempt = |value| self.attempt(seed, value, &property, &seen);
+            let build = |builder, value: &S::Value| {
+                configure((self.configure)(builder), value).build()
+            };
+            let attempt = |value| attempt(seed, value, &build, &property, &seen);
             match runner.run_one(tree, attempt) {
                 Ok(_) => cases += 1,
                 Err(TestError::Fail(reason, value)) => {
@@ -214,51 +272,52 @@ impl Check {
 
     fn is_enough(&self, cases: u32, handles: u64) -> bool {
         let (least, most) = CASES;
-        match self.cases {
-            Some(wanted) => cases >= wanted,
-            None => cases >= most || (cases >= least && handles >= HANDLES),
+        match (self.cases, self.handles) {
+            (Some(wanted), _) => cases >= wanted,
+            (None, Some(wanted)) => handles >= wanted,
+            (None, None) => cases >= most || (cases >= least && handles >= HANDLES),
         }
     }
+}
 
-    /// Calls the property once.
-    fn attempt<V>(
-        &self,
-        seed: u64,
-        value: V,
-        property: &impl Fn(V, &Runtime),
-        seen: &Seen,
-    ) -> TestCaseResult {
-        let lost = Arc::new(Mutex::new(None));
-        let keep = lost.clone();
-        let builder = Runtime::builder().seed(seed).on_unhandled_panic(move |panic| {
-            let mut first = keep.lock().unwrap_or_else(PoisonError::into_inner);
-            first.get_or_insert_with(|| panic.to_string());
-        });
-        let first_lost = || lost.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut record = None;
-        let silence = Silence::begin();
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            let sim = (self.configure)(builder).build();
-            let outcome = catch_unwind(AssertUnwindSafe(|| property(value, &sim)));
-            seen.handles.set(seen.handles.get() + sim.handle().metrics().handles);
-            if outcome.is_err() || first_lost().is_some() {
-                record = sim.with_record(Record::clone);
-            }
-            outcome.unwrap_or_else(|payload| resume_unwind(payload));
-        }));
-        let told = silence.end();
-        let reason = match (outcome, first_lost()) {
-            (Ok(()), None) => return Ok(()),
-            (Ok(()), Some(lost)) => lost,
-            (Err(payload), lost) => {
-                let reason = told.unwrap_or_else(|| text_of(&*payload));
-                // It may well be the cause.
-                lost.map_or(reason.clone(), |lost| format!("{reason}\n  before that, {lost}"))
-            }
-        };
-        seen.failed.replace(record);
-        Err(TestCaseError::fail(reason))
-    }
+/// Calls the property once. It fails if it panics, or a task of it does that nobody joins.
+fn attempt<V>(
+    seed: u64,
+    value: V,
+    build: &impl Fn(Builder, &V) -> Runtime,
+    property: &impl Fn(V, &Runtime),
+    seen: &Seen,
+) -> TestCaseResult {
+    let lost = Arc::new(Mutex::new(None));
+    let keep = lost.clone();
+    let builder = Runtime::builder().seed(seed).on_unhandled_panic(move |panic| {
+        let mut first = keep.lock().unwrap_or_else(PoisonError::into_inner);
+        first.get_or_insert_with(|| panic.to_string());
+    });
+    let first_lost = || lost.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let mut record = None;
+    let silence = Silence::begin();
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let sim = build(builder, &value);
+        let outcome = catch_unwind(AssertUnwindSafe(|| property(value, &sim)));
+        seen.handles.set(seen.handles.get() + sim.handle().metrics().handles);
+        if outcome.is_err() || first_lost().is_some() {
+            record = sim.with_record(Record::clone);
+        }
+        outcome.unwrap_or_else(|payload| resume_unwind(payload));
+    }));
+    let told = silence.end();
+    let reason = match (outcome, first_lost()) {
+        (Ok(()), None) => return Ok(()),
+        (Ok(()), Some(lost)) => lost,
+        (Err(payload), lost) => {
+            let reason = told.unwrap_or_else(|| text_of(&*payload));
+            // It may well be the cause.
+            lost.map_or(reason.clone(), |lost| format!("{reason}\n  before that, {lost}"))
+        }
+    };
+    seen.failed.replace(record);
+    Err(TestCaseError::fail(reason))
 }
 
 /// What a check has seen so far.

@@ -233,3 +233,31 @@ fn silence_ends_with_the_attempt() {
     let _ = Check::new().cases(1).try_run(Just(()), |(), _| panic!("not to be heard"));
     assert_eq!(SILENT.get(), 0);
 }
+
+/// Settings may differ from value to value.
+#[test]
+fn a_check_may_describe_the_runtime_of_each_value() {
+    let seen = RefCell::new(Vec::new());
+    let check = Check::new().seed(1).cases(20);
+    let passed = check.try_run_with(
+        1..9_u64,
+        |builder, cost| builder.handle_cost(micros(*cost)),
+        |cost, sim| {
+            sim.block_on(crate::yield_now());
+            assert_eq!(sim.elapsed(), micros(2 * cost));
+            seen.borrow_mut().push(cost);
+        },
+    );
+    assert!(passed.is_ok(), "{passed:?}");
+    assert!(seen.take().windows(2).any(|pair| pair[0] != pair[1]));
+}
+
+/// A check may go on until enough has run, however many cases that takes.
+#[test]
+fn a_check_may_ask_for_handles() {
+    let property = |(), sim: &Runtime| sim.block_on(crate::yield_now());
+    let passed = Check::new().handles(1_000).try_run(Just(()), property).expect("it passes");
+    assert_eq!((passed.cases, passed.handles), (500, 1_000));
+    let passed = Check::new().handles(1_000).cases(3).try_run(Just(()), property);
+    assert_eq!(passed.expect("it passes").cases, 3);
+}
