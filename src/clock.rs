@@ -32,6 +32,9 @@ pub(crate) struct Clock {
     source: Source,
     /// Only in real time.
     counter: Option<Counter>,
+    /// How often it was read.
+    #[cfg(feature = "sim")]
+    reads: Cell<u64>,
 }
 
 #[derive(Debug)]
@@ -50,12 +53,25 @@ impl Clock {
             let first = (tsc::read(), source.now());
             Counter { first, base: Cell::new(first), rate: Cell::new(0) }
         });
-        Self { source, counter }
+        Self {
+            source,
+            counter,
+            #[cfg(feature = "sim")]
+            reads: Cell::new(0),
+        }
     }
 
     /// Reads the monotonic clock.
     pub(crate) fn now(&self) -> u64 {
+        #[cfg(feature = "sim")]
+        self.reads.set(self.reads.get() + 1);
         self.source.now()
+    }
+
+    /// Returns how often a clock that is moved by hand was read.
+    #[cfg(feature = "sim")]
+    pub(crate) fn reads(&self) -> u64 {
+        self.reads.get()
     }
 
     /// Reads the cheapest clock that can measure a duration.

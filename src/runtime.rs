@@ -46,6 +46,8 @@ mod tasks;
 pub(crate) mod timers;
 
 #[cfg(feature = "sim")]
+pub use probe::Holdings;
+#[cfg(feature = "sim")]
 pub(crate) use probe::Limits;
 
 pub use coop::{Progress, poll_proceed};

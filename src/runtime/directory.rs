@@ -224,6 +224,12 @@ impl Directory {
         true
     }
 
+    /// Returns how many groups there are.
+    #[cfg(feature = "sim")]
+    pub(crate) fn groups(&self) -> usize {
+        self.groups.len()
+    }
+
     #[inline]
     pub(crate) fn task_added(&mut self, id: PartitionId) {
         if let Some(record) = self.get_mut(id) {

@@ -4,6 +4,8 @@
 //! not simulated pays a test for each event.
 
 #[cfg(feature = "sim")]
+mod holdings;
+#[cfg(feature = "sim")]
 mod watch;
 
 use std::time::Duration;
@@ -14,6 +16,8 @@ use crate::runtime::local::Local;
 use crate::runtime::shared::Shared;
 use crate::sched::{Dispatcher, Ended, GroupId, PartitionId, Timestamp, Turn, Weight};
 use crate::task::{Header, TaskId};
+#[cfg(feature = "sim")]
+pub use holdings::Holdings;
 #[cfg(feature = "sim")]
 pub(crate) use watch::{Limits, Watch};
 

@@ -9,7 +9,7 @@ use crate::Budget;
 use crate::clock::{Manual, Source, nanos};
 use crate::driver::Driver;
 use crate::driver::sim::{Kernel, Link};
-use crate::runtime::Limits;
+use crate::runtime::{Holdings, Limits};
 use crate::sim::Network;
 
 /// A [`crate::Runtime`] in virtual time.
@@ -69,6 +69,29 @@ impl Runtime {
     #[must_use]
     pub fn trace_hash(&self) -> u64 {
         self.runtime.with_record(|record| record.hash).unwrap_or_default()
+    }
+
+    /// Returns what the simulation holds: partitions, tasks, timers, sockets. It looks into
+    /// every list of the scheduler, which is for tests.
+    ///
+    /// Inside a handle the running task and the place of its partition count.
+    #[must_use]
+    pub fn holdings(&self) -> Holdings {
+        let (sockets, connections) = (self.network.descriptors(), self.network.connections());
+        Holdings { sockets, connections, ..self.runtime.holdings() }
+    }
+
+    /// Returns how many steps on lists and bitmaps the scheduler has taken so far, in the ring of
+    /// the root and in those of the groups there are. O(groups).
+    #[must_use]
+    pub fn scheduler_steps(&self) -> u64 {
+        self.runtime.steps()
+    }
+
+    /// Returns how often the loop has looked at its clock so far. What tasks do, does not count.
+    #[must_use]
+    pub fn clock_reads(&self) -> u64 {
+        self.runtime.clock_reads()
     }
 
     /// Runs what was spawned for `time`.

@@ -167,6 +167,8 @@ impl Watch {
         else {
             return;
         };
+        // Alone, a partition goes from round to round within its turn.
+        self.at_round(sched.round());
         let ahead = rounds(tag.round, round);
         let left = allotment.saturating_sub(tag.spent);
         self.note(partition, What::Roused { ahead, left });
@@ -186,11 +188,15 @@ impl Watch {
         self.note(partition, What::Ready { since: Duration::from_nanos(since) });
     }
 
-    pub(super) fn turn(&mut self, turn: &Turn, round: u64) {
+    fn at_round(&mut self, round: u64) {
         if round != self.round {
             self.round = round;
             self.note_loop(What::Round(round));
         }
+    }
+
+    pub(super) fn turn(&mut self, turn: &Turn, round: u64) {
+        self.at_round(round);
         let what = What::Turn { express: turn.is_express(), fresh: turn.is_fresh() };
         self.note(turn.partition(), what);
     }
