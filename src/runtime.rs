@@ -278,6 +278,8 @@ pub struct Builder {
     budget: Budget,
     blocking_threads: usize,
     panic_hook: PanicHook,
+    #[cfg(feature = "mutants")]
+    mutation: Option<crate::sched::Mutation>,
 }
 
 impl Default for Builder {
@@ -286,6 +288,8 @@ impl Default for Builder {
             budget: Budget::default(),
             blocking_threads: blocking::THREADS_DEFAULT,
             panic_hook: PanicHook::default(),
+            #[cfg(feature = "mutants")]
+            mutation: None,
         }
     }
 }
@@ -334,9 +338,10 @@ impl Builder {
 
     /// Makes the runtime on a driver, which `unpark` wakes, and a clock.
     pub(crate) fn build_on(self, driver: Driver, unpark: Unpark, time: Source) -> Runtime {
+        let settings = self.settings();
         let blocking = Blocking::new(self.blocking_threads);
         let shared = Arc::new(Shared::new(time.clone(), unpark, self.panic_hook, blocking));
-        let core = Core::new(Settings::from(self.budget), Clock::new(time));
+        let core = Core::new(settings, Clock::new(time));
         core.publish(core.current, &shared);
         let hooks = Hooks::new(shared.counters.clone());
         let local = Rc::new(Local {
@@ -348,5 +353,21 @@ impl Builder {
             has_inbox: Cell::new(false),
         });
         Runtime { local, down: Cell::new(false) }
+    }
+
+    fn settings(&self) -> Settings {
+        let settings = Settings::from(self.budget);
+        #[cfg(feature = "mutants")]
+        if let Some(mutation) = self.mutation {
+            return settings.with_mutation(mutation);
+        }
+        settings
+    }
+
+    /// Breaks the loop in one way.
+    #[cfg(all(feature = "mutants", feature = "sim"))]
+    pub(crate) fn mutation(mut self, mutation: crate::sched::Mutation) -> Self {
+        self.mutation = Some(mutation);
+        self
     }
 }

@@ -50,10 +50,10 @@ mod trace;
 pub mod workload;
 
 pub use crate::driver::sim::{Link, Route};
+pub use crate::runtime::Holdings;
 pub use crate::trace::{What, Why};
 pub use check::{Check, Failure, Passed, check, check_seeds};
 pub use cost::{Burn, burn, spend};
-pub use crate::runtime::Holdings;
 pub use network::Network;
 pub use runtime::{Builder, Runtime};
 pub use trace::{Event, Lag, Share, Starvation, Task, Trace, Waits};

@@ -250,7 +250,7 @@ impl Core {
                         self.turn = Some(turn);
                         return Action::Harvest;
                     }
-                    if self.has_deliveries() {
+                    if self.has_deliveries(self.current) {
                         self.turn = Some(turn);
                         return Action::Deliver;
                     }
@@ -443,8 +443,15 @@ impl Core {
             && self.stamp.saturating_sub(self.harvested) >= HARVEST_WHEN_DRY
     }
 
-    fn has_deliveries(&self) -> bool {
-        self.io.has_pending(self.current) || self.timers.is_due(self.current)
+    pub(crate) fn has_deliveries(&self, partition: PartitionId) -> bool {
+        self.io.has_pending(partition) || self.timers.is_due(partition)
+    }
+
+    /// The partitions that a loop delivers to at each harvest, if it has that defect.
+    #[cfg(feature = "mutants")]
+    pub(crate) fn defective_deliveries(&self) -> Vec<PartitionId> {
+        let to_all = self.settings.mutation() == Some(crate::sched::Mutation::DeliverToAll);
+        if to_all { self.directory.ids().collect() } else { Vec::new() }
     }
 
     /// Marks the due timers after a harvest and rouses who owns them. Time spent in the kernel is

@@ -224,6 +224,11 @@ impl Directory {
         true
     }
 
+    #[cfg(feature = "mutants")]
+    pub(crate) fn ids(&self) -> impl Iterator<Item = PartitionId> {
+        self.records.iter().flatten().map(|record| record.id)
+    }
+
     /// Returns how many groups there are.
     #[cfg(feature = "sim")]
     pub(crate) fn groups(&self) -> usize {

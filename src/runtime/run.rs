@@ -14,7 +14,7 @@ use crate::runtime::core::{Action, DELIVERY_MAX, Queued};
 use crate::runtime::local::Local;
 use crate::runtime::shared::{Message, Shared};
 use crate::runtime::timers::Alarm;
-use crate::sched::{Direction, RegistrationId, Timestamp};
+use crate::sched::{Direction, PartitionId, RegistrationId, Timestamp};
 
 /// Space that deliveries use again and again.
 #[derive(Debug, Default)]
@@ -44,6 +44,8 @@ impl Local {
         let handles = self.core.borrow().handles;
         self.hooks.tick_start(&TickStart { at: started });
         self.harvest();
+        #[cfg(feature = "mutants")]
+        self.deliver_to_all(scratch);
         let done = self.turns(main, scratch);
         let handles = self.core.borrow().handles - handles;
         let at = self.stamp();
@@ -224,25 +226,39 @@ impl Local {
     }
 
     /// Turns what the running partition has ready and due into wakes, and only that.
-    fn deliver(&self, Scratch { ready, alarms, wakers }: &mut Scratch) {
+    fn deliver(&self, scratch: &mut Scratch) {
+        let current = {
+            let mut core = self.core.borrow_mut();
+            core.begin_delivery();
+            core.current
+        };
+        let more = self.deliver_to(current, scratch);
+        self.core.borrow_mut().delivered(more);
+    }
+
+    /// Turns what a partition has ready and due into wakes. Returns whether more is left.
+    fn deliver_to(
+        &self,
+        partition: PartitionId,
+        Scratch { ready, alarms, wakers }: &mut Scratch,
+    ) -> bool {
         let mut more = false;
         {
             let mut core = self.core.borrow_mut();
-            core.begin_delivery();
-            let (current, now) = (core.current, core.harvested());
-            if core.io.has_pending(current) {
-                more |= core.io.take(current, DELIVERY_MAX, ready);
+            let now = core.harvested();
+            if core.io.has_pending(partition) {
+                more |= core.io.take(partition, DELIVERY_MAX, ready);
                 for (id, direction) in ready.drain(..) {
                     if let Some(io) = core.io.get(id) {
                         io.take_wakers(direction, wakers);
                     }
                 }
             }
-            if core.timers.is_due(current) {
-                more |= core.timers.take_due(current, now, DELIVERY_MAX, alarms);
-                core.source_changed(current);
+            if core.timers.is_due(partition) {
+                more |= core.timers.take_due(partition, now, DELIVERY_MAX, alarms);
+                core.source_changed(partition);
             }
-            if let Some(counters) = core.directory.counters(current) {
+            if let Some(counters) = core.directory.counters(partition) {
                 counters.delivered(now.as_nanos());
                 for alarm in alarms.iter() {
                     let late = alarm.late(now);
@@ -251,12 +267,25 @@ impl Local {
                 }
             }
             wakers.extend(alarms.drain(..).map(|alarm| alarm.waker));
-            core.probe.delivers(current, wakers.len());
+            core.probe.delivers(partition, wakers.len());
         }
         for waker in wakers.drain(..) {
             self.shared.panic_hook.contain(|| waker.wake());
         }
-        self.core.borrow_mut().delivered(more);
+        more
+    }
+
+    /// A deliberate defect: a harvest delivers to all partitions, in nobody's turn.
+    #[cfg(feature = "mutants")]
+    fn deliver_to_all(&self, scratch: &mut Scratch) {
+        let all = self.core.borrow().defective_deliveries();
+        for partition in all {
+            while self.core.borrow().has_deliveries(partition) {
+                self.deliver_to(partition, scratch);
+            }
+            // Nobody pays for it.
+            self.core.borrow_mut().skip_time();
+        }
     }
 
     fn stamp(&self) -> Timestamp {

@@ -211,6 +211,14 @@ impl Builder {
         self
     }
 
+    /// Breaks the loop in one way, to show that a property can fail.
+    #[cfg(feature = "mutants")]
+    #[doc(hidden)]
+    pub fn mutation(mut self, mutation: crate::sched::Mutation) -> Self {
+        self.runtime = self.runtime.mutation(mutation);
+        self
+    }
+
     /// Makes the simulation.
     #[must_use]
     pub fn build(self) -> Runtime {
