@@ -31,7 +31,7 @@
 use std::time::Duration;
 
 use crate::sim::policy::Policy;
-use crate::sim::workload::{Kind, Workload};
+use crate::sim::workload::Workload;
 
 mod line;
 mod outcome;
@@ -57,13 +57,13 @@ impl<'a> Reference<'a> {
     ///
     /// # Panics
     ///
-    /// If the workload has a [`flood`](super::workload::flood): that needs sockets, which are the
-    /// runtime's.
+    /// If the workload has an actor that [needs a runtime](super::workload::Kind::needs_runtime), such as a
+    /// [`flood`](super::workload::flood).
     #[track_caller]
     pub fn new(load: &'a Workload) -> Self {
-        let flood = load.actors().find(|actor| matches!(actor.kind(), Kind::Flood { .. }));
-        if let Some(flood) = flood {
-            panic!("the reference loop has no sockets for {flood:?}; spawn it on a sim::Runtime");
+        let other = load.actors().find(|actor| actor.kind().needs_runtime());
+        if let Some(other) = other {
+            panic!("the reference loop cannot play {other:?}; spawn it on a sim::Runtime");
         }
         Self { load, until: None, ordered: false }
     }

@@ -30,16 +30,18 @@ mod echo;
 mod host;
 mod show;
 mod strategy;
+mod upheaval;
 
 pub use actor::{
-    Actor, Cost, Kind, bursts, churn, fan_in, flood, hog, mass_wake, ping_pong, sleeper, timers,
-    tree,
+    Actor, Cost, Kind, bursts, churn, closing, deadlines, dominoes, fan_in, fickle, flood, hog,
+    mass_wake, nursery, ping_pong, remote, sleeper, timers, tree,
 };
 pub use behaviour::{Behaviour, Birth, Place, Step, Then, Who};
 pub use cast::{Role, Totals};
 pub use host::{Counts, Running};
 pub use strategy::{
     Workloads, any, bursty, churning, crowds, floods, hogs, sleepers, talkers, timed, trees,
+    upheavals,
 };
 
 /// Partitions, the actors in them, and the seed of what is left to chance.

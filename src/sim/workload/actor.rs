@@ -151,6 +151,66 @@ pub enum Kind {
         /// Of a request, on the side of the server.
         cost: Cost,
     },
+    /// See [`nursery`].
+    Nursery {
+        /// Spawned in a round.
+        tasks: u32,
+        /// Of a task's first handle.
+        cost: Cost,
+    },
+    /// See [`deadlines`].
+    Deadlines {
+        /// Of the interval.
+        period: Duration,
+        /// Of the handle after a tick.
+        cost: Cost,
+    },
+    /// See [`closing`].
+    Closing {
+        /// In a partition that is closed.
+        tasks: u32,
+        /// Of a task's first handle.
+        cost: Cost,
+    },
+    /// See [`fickle`].
+    Fickle {
+        /// From one weight to the next.
+        period: Duration,
+    },
+    /// See [`dominoes`].
+    Dominoes {
+        /// Woken together.
+        tasks: u32,
+        /// Of a waker.
+        cost: Cost,
+    },
+    /// See [`remote`].
+    Remote {
+        /// Woken together.
+        tasks: u32,
+        /// Of a handle.
+        cost: Cost,
+    },
+}
+
+impl Kind {
+    /// Returns whether it takes sockets, partitions or join handles, which a reference loop has
+    /// not: then it runs on a runtime only, its handles are not counted, and what it does cannot
+    /// be told in advance.
+    #[must_use]
+    pub fn needs_runtime(&self) -> bool {
+        use Kind::{Closing, Deadlines, Dominoes, Fickle, Flood, Nursery, Remote};
+        matches!(
+            self,
+            Flood { .. }
+                | Nursery { .. }
+                | Deadlines { .. }
+                | Closing { .. }
+                | Fickle { .. }
+                | Dominoes { .. }
+                | Remote { .. }
+        )
+    }
 }
 
 /// One or more tasks that do the same, for a number of rounds or for ever.
@@ -333,4 +393,57 @@ pub fn fan_in<N: Into<String>>(from: impl IntoIterator<Item = N>, cost: impl Int
 pub fn flood(clients: u32, over: Duration, bytes: u32, cost: impl Into<Cost>) -> Actor {
     assert!(bytes > 0, "an empty request is never answered; send at least a byte");
     Actor::new(Kind::Flood { clients, over, bytes, cost: cost.into() })
+}
+
+/// A task that spawns `tasks` others, of which by turns one ends, one panics, one is aborted in its
+/// sleep and one is let go, and joins them. A round is such a brood.
+///
+/// It runs on a runtime only, as do all below.
+pub fn nursery(tasks: u32, cost: impl Into<Cost>) -> Actor {
+    Actor::new(Kind::Nursery { tasks, cost: cost.into() })
+}
+
+/// A task that waits for the tick of an interval, then for half a period at most for a sleep that
+/// may be twice as long. A round is a tick and a timeout.
+///
+/// # Panics
+///
+/// If the period is zero.
+#[track_caller]
+pub fn deadlines(period: Duration, cost: impl Into<Cost>) -> Actor {
+    assert!(!period.is_zero(), "an interval without a period; give it one");
+    Actor::new(Kind::Deadlines { period, cost: cost.into() })
+}
+
+/// A task that makes a partition, spawns `tasks` tasks there, closes it, by turns with
+/// [`Close::Drain`](crate::Close::Drain) and [`Close::Cancel`](crate::Close::Cancel), and joins
+/// them. A round is such a partition.
+pub fn closing(tasks: u32, cost: impl Into<Cost>) -> Actor {
+    Actor::new(Kind::Closing { tasks, cost: cost.into() })
+}
+
+/// A task that gives its partition another weight, from 1 to 8, after each `period`. A round is a
+/// weight.
+///
+/// # Panics
+///
+/// If the period is zero.
+#[track_caller]
+pub fn fickle(period: Duration) -> Actor {
+    assert!(!period.is_zero(), "weights without a pause; give them a period");
+    Actor::new(Kind::Fickle { period })
+}
+
+/// A task that spawns `tasks` others which sleep to the same moment, with wakers of their own that
+/// come back into the loop while it delivers: each takes `cost`, spawns a task, aborts another and
+/// cancels a timer. A round is such a row.
+pub fn dominoes(tasks: u32, cost: impl Into<Cost>) -> Actor {
+    Actor::new(Kind::Dominoes { tasks, cost: cost.into() })
+}
+
+/// A task that spawns `tasks` others and has another thread wake them, which spawns and aborts
+/// tasks besides, and drops a timer and a partition. The loop stands still until that thread is
+/// done, so this is as deterministic as the rest. A round is such a thread.
+pub fn remote(tasks: u32, cost: impl Into<Cost>) -> Actor {
+    Actor::new(Kind::Remote { tasks, cost: cost.into() })
 }

@@ -81,8 +81,8 @@ impl Workload {
         all.filter(|tenant| names.insert(tenant.name.clone())).collect()
     }
 
-    /// Returns the tasks it starts with, in the order in which they are spawned. [`Kind::Flood`]
-    /// has none here: its tasks need sockets.
+    /// Returns the tasks it starts with, in the order in which they are spawned. What
+    /// [needs a runtime](Kind::needs_runtime) has none here.
     #[must_use]
     pub fn cast(&self) -> Vec<Role> {
         let partitions = self.partitions();
@@ -100,7 +100,7 @@ impl Workload {
     }
 
     /// Returns what it will have done when it is over, or `None` if that cannot be told: if it is
-    /// endless, or up to the network.
+    /// endless, or has actors that [need a runtime](Kind::needs_runtime).
     ///
     /// ```
     /// use evenloop::sim::workload::{Workload, hog, micros, tenant};
@@ -183,7 +183,7 @@ impl Cast<'_> {
                     self.add(name, Part::Producer { cost, consumer: number, sent: false }, rounds);
                 }
             }
-            Kind::Flood { .. } => {}
+            other => debug_assert!(other.needs_runtime(), "{other:?} has a part for each task"),
         }
     }
 }
@@ -240,7 +240,10 @@ impl Actor {
                 let sent = r * producers;
                 Totals::new(1 + producers, 1 + 2 * sent, sent).spending(2 * sent, cost)
             }
-            Kind::Flood { .. } => return None,
+            other => {
+                debug_assert!(other.needs_runtime(), "what {other:?} does can be told");
+                return None;
+            }
         })
     }
 }
@@ -251,7 +254,7 @@ fn descendants(fanout: u64, depth: u32) -> u64 {
 }
 
 /// Names and numbers to a seed: FNV-1a, then mixed.
-fn seed_of(seed: u64, name: &str, place: usize) -> u64 {
+pub(super) fn seed_of(seed: u64, name: &str, place: usize) -> u64 {
     let start = mix(seed) ^ 0xcbf2_9ce4_8422_2325;
     let bytes = name.bytes().chain((place as u64).to_le_bytes());
     mix(bytes.fold(start, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)))

@@ -22,7 +22,8 @@ pub struct Counts {
     pub tasks: u64,
     /// Tasks that have ended.
     pub ended: u64,
-    /// Handles that began; those of a [`flood`](super::flood) are not counted.
+    /// Handles that began; those of actors that
+    /// [need a runtime](super::Kind::needs_runtime) are not counted.
     pub handles: u64,
     /// Wakes from one task to another.
     pub wakes: u64,
@@ -86,8 +87,9 @@ impl Workload {
             homes[role.partition].spawn(stage.perform(slot, role.behaviour, random));
         }
         for tenant in &self.tenants {
-            for actor in &tenant.actors {
+            for (place, actor) in tenant.actors.iter().enumerate() {
                 stage.open_floods(&tenant.name, actor);
+                stage.open_upheavals(&tenant.name, actor, (self.seed, place));
             }
         }
         Running { stage, _homes: homes }

@@ -93,6 +93,14 @@ impl Debug for Kind {
             Self::Flood { clients, over, bytes, cost } => {
                 write!(f, "flood({clients}, {:?}, {bytes}, {cost:?})", time(over))
             }
+            Self::Nursery { tasks, cost } => write!(f, "nursery({tasks}, {cost:?})"),
+            Self::Deadlines { period, cost } => {
+                write!(f, "deadlines({:?}, {cost:?})", time(period))
+            }
+            Self::Closing { tasks, cost } => write!(f, "closing({tasks}, {cost:?})"),
+            Self::Fickle { period } => write!(f, "fickle({:?})", time(period)),
+            Self::Dominoes { tasks, cost } => write!(f, "dominoes({tasks}, {cost:?})"),
+            Self::Remote { tasks, cost } => write!(f, "remote({tasks}, {cost:?})"),
         }
     }
 }

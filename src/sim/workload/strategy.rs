@@ -70,9 +70,16 @@ enum Sort {
     PingPong,
     FanIn,
     Flood,
+    Nursery,
+    Deadlines,
+    Closing,
+    Fickle,
+    Dominoes,
+    Remote,
 }
 
-/// Workloads of all kinds but [`floods`], which need a network: `any().and(floods())` has them too.
+/// Workloads of all kinds that a [reference loop](crate::sim::reference) can run too:
+/// `any().and(floods()).and(upheavals())` has the others as well.
 pub fn any() -> Workloads {
     use Sort::{Bursts, Churn, FanIn, Hog, MassWake, PingPong, Sleeper, Timers, Tree};
     Workloads::of(&[Hog, Sleeper, Bursts, Churn, MassWake, Timers, Tree, PingPong, FanIn])
@@ -122,6 +129,14 @@ pub fn talkers() -> Workloads {
 /// Workloads of connection [`flood`](super::flood)s.
 pub fn floods() -> Workloads {
     Workloads::of(&[Sort::Flood])
+}
+
+/// Workloads of what upsets a runtime: [`nursery`](super::nursery), [`deadlines`](super::deadlines),
+/// [`closing`](super::closing), [`fickle`](super::fickle), [`dominoes`](super::dominoes) and
+/// [`remote`](super::remote).
+pub fn upheavals() -> Workloads {
+    use Sort::{Closing, Deadlines, Dominoes, Fickle, Nursery, Remote};
+    Workloads::of(&[Nursery, Deadlines, Closing, Fickle, Dominoes, Remote])
 }
 
 impl Workloads {
@@ -261,6 +276,22 @@ impl Workloads {
             Sort::Flood => (crowd, pause, 1..=4_096_u32, cost)
                 .prop_map(|(clients, over, bytes, cost)| Kind::Flood { clients, over, bytes, cost })
                 .boxed(),
+            Sort::Nursery => {
+                (crowd, cost).prop_map(|(tasks, cost)| Kind::Nursery { tasks, cost }).boxed()
+            }
+            Sort::Deadlines => {
+                (pause, cost).prop_map(|(period, cost)| Kind::Deadlines { period, cost }).boxed()
+            }
+            Sort::Closing => {
+                (few, cost).prop_map(|(tasks, cost)| Kind::Closing { tasks, cost }).boxed()
+            }
+            Sort::Fickle => pause.prop_map(|period| Kind::Fickle { period }).boxed(),
+            Sort::Dominoes => {
+                (crowd, cost).prop_map(|(tasks, cost)| Kind::Dominoes { tasks, cost }).boxed()
+            }
+            Sort::Remote => {
+                (few, cost).prop_map(|(tasks, cost)| Kind::Remote { tasks, cost }).boxed()
+            }
         }
     }
 

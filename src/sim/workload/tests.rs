@@ -30,6 +30,10 @@ fn a_workload_can_be_pasted_back() {
         Workload::new().with(tenant("a").runs(ping_pong("b", micros(1)).rounds(1))),
         Workload::new().with(tenant("a").runs(fan_in(["b", "c"], micros(1)).rounds(1))),
         Workload::new().with(tenant("a").runs(flood(10, millis(5), 4_096, micros(9)).rounds(2))),
+        Workload::new().with(tenant("a").runs(nursery(9, micros(1))).runs(fickle(millis(1)))),
+        Workload::new().with(tenant("a").runs(deadlines(millis(3), nanos(7)).rounds(1).copies(2))),
+        Workload::new().with(tenant("a").runs(closing(2, micros(1))).runs(remote(4, nanos(0)))),
+        Workload::new().with(tenant("a").runs(dominoes(5, micros(1)..=micros(3)).rounds(2))),
     );
 }
 
@@ -144,4 +148,48 @@ fn bad_input_is_refused() {
         let text = refused(make);
         assert!(text.contains(expected), "{text}");
     }
+}
+
+/// Whatever upsets a runtime comes to its end, each actor finds what it should, and nothing is left.
+#[test]
+fn upheavals_end_and_leave_nothing() {
+    let load = |actor: Actor| Workload::new().with(tenant("a").runs(actor.rounds(4).copies(2)));
+    let actors = [
+        nursery(9, micros(3)),
+        deadlines(micros(70), micros(20)),
+        closing(5, micros(30)),
+        fickle(micros(90)),
+        dominoes(7, micros(2)),
+        remote(3, micros(5)),
+    ];
+    for actor in actors {
+        assert!(actor.kind().needs_runtime() && load(actor.clone()).totals().is_none());
+        let sim = crate::sim::Runtime::builder()
+            .on_unhandled_panic(|panic| panic!("an actor is not content: {panic}"))
+            .build();
+        let load = load(actor);
+        let counts = sim.block_on(async { load.spawn().await });
+        assert_eq!((counts.tasks, counts.ended), (2, 2), "{load:?}");
+        sim.run_for(millis(1));
+        assert!(sim.holdings().is_empty(), "{load:?} leaves {:?}", sim.holdings());
+    }
+}
+
+/// What a waker takes while the loop delivers is the price of a delivery.
+#[test]
+fn dominoes_fall_in_the_delivery() {
+    let load = Workload::new().with(tenant("a").runs(dominoes(5, micros(7)).rounds(1)));
+    let sim = crate::sim::Runtime::new(1);
+    sim.block_on(async { load.spawn().await });
+    let trace = sim.trace();
+    let delivery =
+        trace.events().find(|event| event.what == crate::sim::What::Deliver { wakes: 5 });
+    let delivery = delivery.expect("five sleep to the same moment");
+    let spawned: Vec<_> = trace
+        .events()
+        .skip(delivery.index)
+        .take_while(|event| !matches!(event.what, crate::sim::What::Run))
+        .collect();
+    let end = spawned.last().expect("it wakes").at;
+    assert_eq!(end - delivery.at, micros(5 * 7));
 }
