@@ -128,12 +128,13 @@ pub struct Tenant {
     pub(crate) name: String,
     pub(crate) weight: u32,
     pub(crate) group: Option<String>,
+    pub(crate) isolated: bool,
     pub(crate) actors: Vec<Actor>,
 }
 
 /// Begins to describe the partition called `name`, of weight 1 and in no group.
 pub fn tenant(name: impl Into<String>) -> Tenant {
-    Tenant { name: name.into(), weight: 1, group: None, actors: Vec::new() }
+    Tenant { name: name.into(), weight: 1, group: None, isolated: false, actors: Vec::new() }
 }
 
 impl Tenant {
@@ -152,6 +153,13 @@ impl Tenant {
     /// Puts the partition into a group, which has weight 1.
     pub fn group(mut self, name: impl Into<String>) -> Self {
         self.group = Some(name.into());
+        self
+    }
+
+    /// Isolates the readiness of its sockets, or that of the group's; see
+    /// [`isolated_io`](crate::PartitionBuilder::isolated_io).
+    pub fn isolated(mut self) -> Self {
+        self.isolated = true;
         self
     }
 

@@ -73,6 +73,7 @@ impl Workload {
                 return Partition::root();
             }
             let builder = Partition::builder(&plan.name).weight(plan.weight);
+            let builder = builder.isolated_io(plan.isolated);
             match &plan.group {
                 Some(group) => builder.group(group).build(),
                 None => builder.build(),

@@ -55,6 +55,9 @@ impl Debug for Tenant {
         if let Some(group) = &self.group {
             write!(f, ".group({group:?})")?;
         }
+        if self.isolated {
+            f.write_str(".isolated()")?;
+        }
         for actor in &self.actors {
             write!(f, ".runs({actor:?})")?;
         }

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::time::Duration;
 
+use proptest::bool::weighted;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::strategy::{BoxedStrategy, Just, NewTree, Strategy, Union, ValueTree};
@@ -55,6 +56,7 @@ pub struct Workloads {
     crowd: RangeInclusive<u32>,
     weight: RangeInclusive<u32>,
     groups: usize,
+    isolated: bool,
 }
 
 /// A kind without its numbers. The first is what the others shrink to.
@@ -153,6 +155,7 @@ impl Workloads {
             crowd: 1..=30,
             weight: 1..=4,
             groups: 2,
+            isolated: false,
         }
     }
 
@@ -220,14 +223,22 @@ impl Workloads {
         self
     }
 
+    /// Isolates the readiness of one tenant in four; of none if it is not set.
+    pub fn isolated(mut self) -> Self {
+        self.isolated = true;
+        self
+    }
+
     fn workload(&self) -> BoxedStrategy<Workload> {
         let actor = Union::new(self.kinds.iter().map(|sort| self.actor(*sort)));
         let actors = vec(actor, self.actors.clone());
         let group = (0..=self.groups).prop_map(|number| number.checked_sub(1).map(group_name));
-        let tenant = (Count::default(), self.weight.clone(), group, actors).prop_map(
-            |(number, weight, group, actors)| Tenant {
+        let isolated = weighted(if self.isolated { 0.25 } else { 0.0 });
+        let tenant = (Count::default(), self.weight.clone(), group, isolated, actors).prop_map(
+            |(number, weight, group, isolated, actors)| Tenant {
                 weight,
                 group,
+                isolated,
                 actors,
                 ..tenant(name(number))
             },

@@ -18,7 +18,7 @@ macro_rules! is_its_own_text {
 fn a_workload_can_be_pasted_back() {
     is_its_own_text!(
         Workload::new(),
-        Workload::new().with(tenant("a b \"c\"").weight(3).group("g")).seed(0xbeef),
+        Workload::new().with(tenant("a b \"c\"").weight(3).group("g").isolated()).seed(0xbeef),
         Workload::new()
             .with(tenant("a").runs(hog(micros(20))).runs(hog(micros(20)..=millis(5)).rounds(7)))
             .with(tenant("b").runs(sleeper(millis(1), nanos(1_001)).burst(3).rounds(2).copies(9))),
