@@ -253,9 +253,8 @@ impl Check {
             let tree = strategy.new_tree(&mut runner).unwrap_or_else(|reason| {
                 panic!("the strategy drew nothing that it would not reject: {reason}")
             });
-            let build = |builder, value: &S::Value| {
-                configure((self.configure)(builder), value).build()
-            };
+            let build =
+                |builder, value: &S::Value| configure((self.configure)(builder), value).build();
             let attempt = |value| attempt(seed, value, &build, &property, &seen);
             match runner.run_one(tree, attempt) {
                 Ok(_) => cases += 1,
