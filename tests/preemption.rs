@@ -18,8 +18,9 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 /// Handles the bulk queues before anybody wakes: enough to tell one of them from two.
 const BULK: usize = 50;
-/// The handle of the bulk that wakes the other partition.
-const WAKER: usize = 20;
+/// The handle of the bulk that wakes the other partition: when the bulk, which was new, has used up
+/// its express slice of 10 ms, and so may be preempted.
+const WAKER: usize = 30;
 
 /// Runs the bulk, one of whose handles calls `wake`, and `other` in a partition of its own until
 /// it ends: no handle of the bulk may run between the one that woke it and its own.
@@ -59,7 +60,7 @@ async fn waits_for_one_handle(
 /// Runs `test` with long turns: on a machine that is busy with other things a delivery alone may
 /// take longer than the express slice of a short one, and then the bulk would be right to go first.
 fn block_on(test: impl Future<Output = ()>) {
-    let budget = Budget::time(Duration::from_secs(1));
+    let budget = Budget::time(Duration::from_millis(40));
     Runtime::builder().budget(budget).build().expect("a runtime").block_on(test);
 }
 
