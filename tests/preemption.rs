@@ -57,17 +57,14 @@ async fn waits_for_one_handle(
     assert_eq!(seen, WAKER + 1, "handles of the bulk that ran before the one that was woken");
 }
 
-/// Runs `test` with long turns: on a machine that is busy with other things a delivery alone may
-/// take longer than the express slice of a short one, and then the bulk would be right to go first.
-fn block_on(test: impl Future<Output = ()>) {
-    let budget = Budget::time(Duration::from_millis(40));
-    Runtime::builder().budget(budget).build().expect("a runtime").block_on(test);
-}
-
 /// Bytes that come in while a handle runs are read before the next handle of the bulk.
 #[test]
 fn a_ready_socket_waits_for_one_handle() {
-    block_on(async {
+    // Long turns: on a machine that is busy with other things a delivery alone may take longer than
+    // the express slice of a short one, and then the bulk would be right to go first.
+    let budget = Budget::time(Duration::from_millis(40));
+    let runtime = Runtime::builder().budget(budget).build().expect("a runtime");
+    runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let addr = listener.local_addr().expect("a bound socket has an address");
         let mut peer = StdStream::connect(addr).expect("the listener's backlog has room");
@@ -94,7 +91,7 @@ fn a_ready_socket_waits_for_one_handle() {
 /// A wake from another thread while a handle runs is heard before the next handle of the bulk.
 #[test]
 fn a_wake_from_another_thread_waits_for_one_handle() {
-    block_on(async {
+    evenloop::block_on(async {
         let waker: Rc<RefCell<Option<Waker>>> = Rc::default();
         let kept = waker.clone();
         let other = poll_fn(move |cx| {
