@@ -1,6 +1,7 @@
 mod datagrams;
 mod edges;
 mod handshakes;
+mod mailboxes;
 mod model;
 mod networks;
 #[cfg(target_os = "linux")]

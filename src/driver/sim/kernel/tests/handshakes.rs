@@ -138,6 +138,14 @@ fn half_open_connections_count() {
     assert_eq!(world.kernel.connections(), 1);
     world.clock.advance_by(2 * LATENCY);
     assert_eq!(world.kernel.connections(), 0);
+    // Or cannot hear of it.
+    let client = world.connect(&listener);
+    world.clock.advance_by(LATENCY);
+    world.kernel.cut(Route::All);
+    drop(client);
+    world.settle();
+    assert_eq!(world.kernel.connections(), 0);
+    world.kernel.heal(Route::All);
     // And one whose attempt is ended by hand.
     let client = world.connect(&listener);
     world.clock.advance_by(LATENCY);
@@ -156,6 +164,7 @@ fn closing_resets_the_backlog() {
     let world = World::new();
     let listener = world.listen("127.0.0.1:80");
     let connected = world.connect(&listener);
+    let silent = world.connect(&listener);
     world.settle();
     connected.write(b"hello").unwrap();
     world.settle();
@@ -165,9 +174,10 @@ fn closing_resets_the_backlog() {
     drop(listener);
     world.settle();
     assert_eq!(connected.take_error().unwrap().unwrap().kind(), ErrorKind::ConnectionReset);
+    assert_eq!(silent.take_error().unwrap().unwrap().kind(), ErrorKind::ConnectionReset);
     assert_eq!(half.take_error().unwrap().unwrap().kind(), ErrorKind::ConnectionReset);
     assert_eq!(early.take_error().unwrap().unwrap().kind(), ErrorKind::ConnectionRefused);
-    drop((connected, half, early));
+    drop((connected, silent, half, early));
     assert_eq!(world.kernel.connections(), 0);
 }
 

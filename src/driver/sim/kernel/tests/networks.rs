@@ -36,6 +36,29 @@ fn latencies_are_drawn() {
     assert_eq!(drain(&server).0, sent);
 }
 
+/// What follows does not make the first arrive any earlier.
+#[test]
+fn nothing_is_overtaken() {
+    let world =
+        World::with(7, Link::new().latency_between(Duration::ZERO, Duration::from_millis(1)));
+    let (client, server) = world.tcp();
+    world.watch(server.fd(), 1);
+    world.poll();
+    let mut sum = 0;
+    for _ in 0..100 {
+        let start = world.now();
+        for _ in 0..20 {
+            client.write(b"x").unwrap();
+        }
+        world.next();
+        sum += world.now() - start;
+        world.settle();
+        assert_eq!(drain(&server).0.len(), 20);
+        world.settle();
+    }
+    assert!((400_000..600_000).contains(&(sum / 100)), "{sum}");
+}
+
 /// Bytes queue for the bandwidth, in each direction for itself, and arrive bit by bit.
 #[test]
 fn bandwidth_is_shared_by_what_queues() {
@@ -192,6 +215,51 @@ fn lost_resets() {
     client.write(b"still there?").unwrap();
     world.settle();
     assert_eq!(kind(client.read(&mut [0; 8])), ErrorKind::ConnectionReset);
+}
+
+/// What a peer did not confirm, or had no room for, is tried again when a cut has healed, and so its
+/// lost reset is made up for.
+#[test]
+fn retries_find_out() {
+    for (sent, is_cut_before) in [(10, true), (100, false)] {
+        let world = World::with(1, Link::new().receive_buffer(50));
+        let (client, server) = world.tcp();
+        let server_port = Route::From(server.local_addr().unwrap().ip().unwrap());
+        if is_cut_before {
+            world.kernel.cut(server_port);
+        }
+        client.write(&[0; 100][..sent]).unwrap();
+        world.settle();
+        world.kernel.cut(server_port);
+        drop(server);
+        world.settle();
+        assert_eq!(kind(client.read(&mut [0; 8])), ErrorKind::WouldBlock);
+        world.kernel.heal(Route::All);
+        world.settle();
+        assert_eq!(kind(client.read(&mut [0; 8])), ErrorKind::ConnectionReset);
+    }
+}
+
+/// What was on its way to a connection that is gone does not reach the next.
+#[test]
+fn successors_are_left_alone() {
+    let world = World::new();
+    let listener = world.listen("127.0.0.1:80");
+    let old = world.connect(&listener);
+    world.settle();
+    let (server, _) = listener.accept().unwrap();
+    world.wait(Duration::from_secs(1));
+    old.write(b"for the old one").unwrap();
+    drop((old, server));
+    assert_eq!(world.kernel.connections(), 0);
+    let new = world.connect(&listener);
+    world.clock.advance_by(LATENCY);
+    // The server has not answered yet; what comes in now would be taken for the client's answer.
+    assert_eq!(kind(listener.accept()), ErrorKind::WouldBlock);
+    world.settle();
+    let (server, _) = listener.accept().unwrap();
+    assert_eq!(drain(&server), (vec![], Some(ErrorKind::WouldBlock)));
+    assert!(new.peer_addr().is_ok());
 }
 
 /// All connections of an address are reset at once, whatever their state; others are not.
