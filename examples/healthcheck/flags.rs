@@ -47,7 +47,9 @@ impl Default for Flags {
     fn default() -> Self {
         let plan = Plan {
             connections: 256,
+            bulk: b"GET /work HTTP/1.1\r\nhost: bulk\r\n\r\n",
             bulk_rate: None,
+            probes: vec![b"GET /health HTTP/1.1\r\nhost: health\r\n\r\n".to_vec()],
             probe_rate: 100,
             fresh_probes: false,
             warm_up: Duration::from_secs(1),

@@ -1,4 +1,4 @@
-//! The load: bulk connections that saturate the server, and health probes that do not wait.
+//! The load: bulk connections that saturate the server, and probes that do not wait.
 
 use std::cell::RefCell;
 use std::io;
@@ -8,17 +8,17 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{sleep, sleep_until};
 
 use crate::client::Client;
-use crate::probe::{self, Probe};
+use crate::probe::{self, Probe, Prober};
 use crate::service::Doors;
 use crate::stats::{Outcome, Sample, Stats, cpu_of_this_thread};
 
-const WORK: &[u8] = b"GET /work HTTP/1.1\r\nhost: bulk\r\n\r\n";
 /// Pause of a connection that broke, before it is made anew.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(10);
 
@@ -26,9 +26,13 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(10);
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) connections: usize,
+    /// What each of them asks for.
+    pub(crate) bulk: &'static [u8],
     /// Bulk requests a second in open loop; `None` sends the next when the last is answered.
     pub(crate) bulk_rate: Option<u32>,
-    /// Health probes a second.
+    /// What the probers ask for, each on connections of its own.
+    pub(crate) probes: Vec<Vec<u8>>,
+    /// Probes a second; the probers take turns.
     pub(crate) probe_rate: u32,
     /// Makes a connection for each probe rather than keep them alive.
     pub(crate) fresh_probes: bool,
@@ -50,16 +54,8 @@ pub(crate) fn run(plan: &Plan, server: Doors, watch: mpsc::Sender<Sample>) -> io
 async fn drive(plan: &Plan, server: Doors, watch: mpsc::Sender<Sample>) -> Outcome {
     let begin = Instant::now() + plan.warm_up;
     let end = begin + plan.measured;
-    let stats = Rc::new(RefCell::new(Stats::new(begin, end)));
-
-    let (probe, due) = unbounded_channel();
-    let (health, fresh) = (server.health(), plan.fresh_probes);
-    metronome(plan.probe_rate, end, move |at| {
-        let next = if fresh { Probe::send(at, health) } else { Probe::due(at) };
-        // The receiver lives until this sender is gone.
-        let _ = probe.send(next);
-    });
-    let probes = spawn_local(probe::all(due, health, stats.clone()));
+    let stats = Rc::new(RefCell::new(Stats::new(begin, end, plan.probes.len())));
+    let probes = spawn_local(probe(plan, server.health(), end, stats.clone()));
 
     let gate = plan.bulk_rate.map(|rate| {
         let gate = Arc::new(Semaphore::new(0));
@@ -68,7 +64,7 @@ async fn drive(plan: &Plan, server: Doors, watch: mpsc::Sender<Sample>) -> Outco
         gate
     });
     for _ in 0..plan.connections {
-        spawn_local(bulk(server.bulk, gate.clone(), stats.clone()));
+        spawn_local(bulk(server.bulk, plan.bulk, gate.clone(), stats.clone()));
     }
 
     sleep_until(begin.into()).await;
@@ -86,6 +82,34 @@ async fn drive(plan: &Plan, server: Doors, watch: mpsc::Sender<Sample>) -> Outco
         std::panic::resume_unwind(panic.into_panic());
     }
     stats.borrow().outcome(cpu)
+}
+
+/// Makes all probers probe, each in its turn, until `end`; returns when the last are answered.
+fn probe(
+    plan: &Plan,
+    server: SocketAddr,
+    end: Instant,
+    stats: Rc<RefCell<Stats>>,
+) -> impl Future<Output = ()> + use<> {
+    let (senders, runs): (Vec<_>, Vec<_>) = plan
+        .probes
+        .iter()
+        .enumerate()
+        .map(|(number, request)| {
+            let (sender, probes) = unbounded_channel();
+            let (request, stats) = (request.clone().into(), stats.clone());
+            (sender, probe::run(probes, Prober { number, server, request, stats }))
+        })
+        .unzip();
+    let (requests, fresh) = (plan.probes.clone(), plan.fresh_probes);
+    let mut turns = (0..requests.len()).cycle();
+    metronome(plan.probe_rate, end, move |at| {
+        let Some(turn) = turns.next() else { return };
+        let probe = if fresh { Probe::send(at, server, &requests[turn]) } else { Probe::due(at) };
+        // The receivers live until their senders are gone.
+        let _ = senders[turn].send(probe);
+    });
+    async { drop(join_all(runs).await) }
 }
 
 /// Calls `tick` with each instant that is due, `rate` times a second, until `end`.
@@ -108,9 +132,14 @@ fn metronome(rate: u32, end: Instant, mut tick: impl FnMut(Instant) + Send + 'st
 
 /// Keeps one bulk connection busy: one request after the other, each through the gate if there
 /// is one.
-async fn bulk(server: SocketAddr, gate: Option<Arc<Semaphore>>, stats: Rc<RefCell<Stats>>) {
+async fn bulk(
+    server: SocketAddr,
+    request: &[u8],
+    gate: Option<Arc<Semaphore>>,
+    stats: Rc<RefCell<Stats>>,
+) {
     loop {
-        let broken = bulk_connection(server, gate.as_deref(), &stats).await;
+        let broken = bulk_connection(server, request, gate.as_deref(), &stats).await;
         stats.borrow_mut().failed(&broken);
         sleep(RECONNECT_PAUSE).await;
     }
@@ -118,6 +147,7 @@ async fn bulk(server: SocketAddr, gate: Option<Arc<Semaphore>>, stats: Rc<RefCel
 
 async fn bulk_connection(
     server: SocketAddr,
+    request: &[u8],
     gate: Option<&Semaphore>,
     stats: &RefCell<Stats>,
 ) -> io::Error {
@@ -129,7 +159,7 @@ async fn bulk_connection(
         if let Some(gate) = gate {
             gate.acquire().await.expect("the gate is never closed").forget();
         }
-        match client.ask(WORK).await {
+        match client.ask(request).await {
             Ok(()) => stats.borrow_mut().bulk_answered(Instant::now()),
             Err(error) => return error,
         }

@@ -25,6 +25,7 @@ mod client;
 mod cores;
 mod flags;
 mod load;
+mod measure;
 mod probe;
 mod report;
 mod server;
@@ -34,18 +35,17 @@ mod service;
 mod stats;
 
 use std::error::Error;
-use std::io;
 use std::process::ExitCode;
 use std::sync::mpsc;
 use std::thread;
-use std::time::Instant;
 
 use futures::channel::oneshot;
 
 use crate::flags::Flags;
+use crate::measure::{allow_many_files, measure};
+use crate::report::Figure;
 use crate::server::Server;
 use crate::service::{Doors, Session};
-use crate::stats::Outcome;
 
 fn main() -> ExitCode {
     let flags = match flags::parse() {
@@ -78,57 +78,24 @@ fn compare(flags: &Flags) -> Result<(), Box<dyn Error>> {
         let mut rows = Vec::new();
         for server in Server::ALL.into_iter().filter(|server| flags.compares(*server)) {
             report::live_head(server.name());
-            let row = (server.name(), measure(server, flags)?);
-            report::notes(&row);
-            rows.push(row);
+            let doors = server.doors(flags.port, flags.shared);
+            let outcome =
+                measure(move |session| server.run(session), doors, flags.work, &flags.plan)?;
+            report::notes(server.name(), &outcome);
+            rows.push((server.name(), outcome));
         }
         rounds.push(rows);
     }
-    report::table(&rounds);
+    report::table("health", &rounds);
+    report::ratio(&rounds, Figure::P99, "tokio", "evenloop");
+    report::ratio(&rounds, Figure::P99, "tokio", "evenloop_shared");
+    report::ratio(&rounds, Figure::P99, "evenloop_shared", "evenloop");
+    report::ratio(&rounds, Figure::Bulk, "evenloop", "tokio");
+    report::ratio(&rounds, Figure::Bulk, "evenloop_shared", "evenloop_plain");
     if flags.json {
-        report::json(&rounds);
+        report::json("health", &rounds);
     }
     Ok(())
-}
-
-/// Runs `server` on a fresh thread, loads it from another, and ends both.
-fn measure(server: Server, flags: &Flags) -> Result<Outcome, Box<dyn Error>> {
-    let (stop, stopped) = oneshot::channel();
-    let (ready, doors) = mpsc::channel();
-    let session = Session {
-        listen: server.doors(flags.port, flags.shared),
-        work: flags.work,
-        ready,
-        stop: stopped,
-    };
-    let serving = thread::Builder::new().name("server".to_owned()).spawn(move || {
-        cores::take_the_first();
-        let start = Instant::now();
-        server.run(session)?;
-        Ok::<_, io::Error>(stats::cpu_share_since(start))
-    })?;
-
-    let outcome = match doors.recv() {
-        Ok(doors) => Some(load(doors, flags)?),
-        // The server ended before it listened; below it says why.
-        Err(mpsc::RecvError) => None,
-    };
-    drop(stop);
-    let server_share = serving.join().map_err(|_| "the server panicked")??;
-    let outcome = outcome.ok_or("the server ended early")?;
-    Ok(Outcome { server_share, ..outcome })
-}
-
-fn load(doors: Doors, flags: &Flags) -> Result<Outcome, Box<dyn Error>> {
-    let plan = flags.plan.clone();
-    let (watch, samples) = mpsc::channel();
-    let loading = thread::Builder::new()
-        .name("load".to_owned())
-        .spawn(move || load::run(&plan, doors, watch))?;
-    for sample in samples {
-        report::live(&sample);
-    }
-    Ok(loading.join().map_err(|_| "the load generator panicked")??)
 }
 
 /// Serves on this thread until the process is killed.
@@ -146,15 +113,4 @@ fn serve(flags: &Flags) -> Result<(), Box<dyn Error>> {
     let session =
         Session { listen: server.doors(flags.port, flags.shared), work: flags.work, ready, stop };
     Ok(server.run(session)?)
-}
-
-/// Lifts the soft limit of open files to the hard one: each connection has both its ends here.
-fn allow_many_files() {
-    #[cfg(unix)]
-    {
-        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-        let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-        // Where the system refuses, large runs report the connections that failed.
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
-    }
 }

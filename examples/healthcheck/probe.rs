@@ -1,4 +1,4 @@
-//! Health probes, in *open loop*: a metronome says when each one is due, and it is sent also if the
+//! Probes, in *open loop*: a metronome says when each one is due, and it is sent also if the
 //! one before is still unanswered (then on another connection). A closed loop would send fewer
 //! probes the worse the server is, and so hide the very waits it is to measure ("coordinated
 //! omission").
@@ -14,9 +14,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::client::Client;
-use crate::stats::Stats;
+use crate::stats::{Ended, Stats};
 
-const HEALTH: &[u8] = b"GET /health HTTP/1.1\r\nhost: health\r\n\r\n";
 /// How long the last probes may still be answered.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -39,38 +38,44 @@ impl Probe {
     /// Sends a probe that was due `at` on a connection of its own. It counts from its connect: the
     /// caller waits for no answer, so the one before has not held it up, and how late the caller
     /// itself was is no wait for the server.
-    pub(crate) fn send(at: Instant, server: SocketAddr) -> Self {
+    pub(crate) fn send(at: Instant, server: SocketAddr, request: &[u8]) -> Self {
         let from = Instant::now();
-        Self { due: at, from, sent: Some(ask(server)) }
+        Self { due: at, from, sent: Some(ask(server, request)) }
     }
 }
 
-fn ask(server: SocketAddr) -> io::Result<TcpStream> {
+fn ask(server: SocketAddr, request: &[u8]) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect(server)?;
     stream.set_nodelay(true)?;
-    stream.write_all(HEALTH)?;
+    stream.write_all(request)?;
     Ok(stream)
 }
 
+/// Who sends probes that ask for the same, on connections of their own.
+pub(crate) struct Prober {
+    /// What it is counted by.
+    pub(crate) number: usize,
+    pub(crate) server: SocketAddr,
+    pub(crate) request: Rc<[u8]>,
+    pub(crate) stats: Rc<RefCell<Stats>>,
+}
+
 /// Takes each probe when it is due, sends it unless it was sent, and waits for the answers.
-pub(crate) async fn all(
-    mut due: UnboundedReceiver<Probe>,
-    server: SocketAddr,
-    stats: Rc<RefCell<Stats>>,
-) {
+pub(crate) async fn run(mut probes: UnboundedReceiver<Probe>, prober: Prober) {
+    let Prober { number, server, request, stats } = prober;
     let idle = Rc::new(RefCell::new(Vec::new()));
     let mut out = JoinSet::new();
-    while let Some(Probe { due, from, sent }) = due.recv().await {
+    while let Some(Probe { due, from, sent }) = probes.recv().await {
         let at = if sent.is_some() { from } else { Instant::now() };
         stats.borrow_mut().probe_sent(due, at);
-        let (idle, stats) = (idle.clone(), stats.clone());
-        let mut waiting = Waiting { due, from, answered: false, stats };
+        let (idle, request, stats) = (idle.clone(), request.clone(), stats.clone());
+        let mut waiting = Waiting { number, due, from, answered: false, stats };
         out.spawn_local(async move {
             let answered = match sent {
                 Some(sent) => answer(sent).await.map(|()| None),
                 None => {
                     let kept = idle.borrow_mut().pop();
-                    ask_again(kept, server).await.map(Some)
+                    ask_again(kept, server, &request).await.map(Some)
                 }
             };
             match answered {
@@ -92,17 +97,18 @@ async fn answer(sent: io::Result<TcpStream>) -> io::Result<()> {
     Client::over_asked(sent?)?.answer().await
 }
 
-async fn ask_again(kept: Option<Client>, server: SocketAddr) -> io::Result<Client> {
+async fn ask_again(kept: Option<Client>, server: SocketAddr, request: &[u8]) -> io::Result<Client> {
     let mut client = match kept {
         Some(client) => client,
         None => Client::connect(server).await?,
     };
-    client.ask(HEALTH).await?;
+    client.ask(request).await?;
     Ok(client)
 }
 
 /// A probe on its way. Dropped without an answer, it still counts, with the time it waited.
 struct Waiting {
+    number: usize,
     due: Instant,
     from: Instant,
     answered: bool,
@@ -111,7 +117,7 @@ struct Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let waited = self.from.elapsed();
-        self.stats.borrow_mut().probe_ended(self.due, waited, self.answered);
+        let ended = Ended { waited: self.from.elapsed(), answered: self.answered };
+        self.stats.borrow_mut().probe_ended(self.number, self.due, ended);
     }
 }

@@ -13,12 +13,12 @@ pub(crate) type Row = (&'static str, Outcome);
 /// Prints the head of the live lines.
 pub(crate) fn live_head(name: &str) {
     println!("\n{name}");
-    println!("  time   bulk req/s   health p50        p99        max");
+    println!("  time   bulk req/s    probe p50        p99        max");
 }
 
 /// Prints how it goes.
 pub(crate) fn live(sample: &Sample) {
-    let Latency { p50, p99, max, .. } = sample.health;
+    let Latency { p50, p99, max, .. } = sample.waits;
     println!(
         "{:>4.0} s {:>12.0} {:>12} {:>10} {:>10}",
         sample.at.as_secs_f64(),
@@ -29,46 +29,59 @@ pub(crate) fn live(sample: &Sample) {
     );
 }
 
-/// Prints the results side by side, each figure the median of the rounds' own.
-pub(crate) fn table(rounds: &[Vec<Row>]) {
-    println!("\nruntime          health p50        p99      p99.9        max   bulk req/s");
+/// Prints the results side by side, each figure the median of the rounds' own; `probes` names who
+/// waited.
+pub(crate) fn table(probes: &str, rounds: &[Vec<Row>]) {
+    let head = format!("{probes} p50");
+    println!("\nruntime         {head:>11}        p99      p99.9        max   bulk req/s");
     for (server, name) in servers(rounds) {
         let time = |of: fn(&Latency) -> Duration| {
-            show(median(rounds.iter().map(|rows| of(&rows[server].1.health))))
+            show(median(rounds.iter().map(|rows| of(&rows[server].1.waits))))
         };
         println!(
             "{name:<15} {:>11} {:>10} {:>10} {:>10} {:>12.1}",
-            time(|health| health.p50),
-            time(|health| health.p99),
-            time(|health| health.p999),
-            time(|health| health.max),
+            time(|waits| waits.p50),
+            time(|waits| waits.p99),
+            time(|waits| waits.p999),
+            time(|waits| waits.max),
             bulk_rps(rounds, server),
         );
     }
     println!();
-    ratio(rounds, ("p99", p99), "tokio", "evenloop");
-    ratio(rounds, ("p99", p99), "tokio", "evenloop_shared");
-    ratio(rounds, ("p99", p99), "evenloop_shared", "evenloop");
-    ratio(rounds, ("bulk", bulk), "evenloop", "tokio");
-    ratio(rounds, ("bulk", bulk), "evenloop_shared", "evenloop_plain");
+}
+
+/// What two servers are compared by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Figure {
+    P99,
+    Bulk,
+}
+
+impl Figure {
+    fn name(self) -> &'static str {
+        match self {
+            Self::P99 => "p99",
+            Self::Bulk => "bulk",
+        }
+    }
+
+    fn of(self, outcome: &Outcome) -> f64 {
+        match self {
+            Self::P99 => outcome.waits.p99.as_secs_f64(),
+            Self::Bulk => outcome.bulk_rps,
+        }
+    }
 }
 
 /// Prints a ratio of two servers, if both were measured: the median of the rounds' own, since
 /// what disturbs one round disturbs both.
-fn ratio(rounds: &[Vec<Row>], (figure, of): (&str, fn(&Outcome) -> f64), name: &str, by: &str) {
+pub(crate) fn ratio(rounds: &[Vec<Row>], figure: Figure, name: &str, by: &str) {
     let find = |name| servers(rounds).find(|(_, other)| *other == name).map(|(server, _)| server);
     if let (Some(upper), Some(lower)) = (find(name), find(by)) {
-        let ratios = rounds.iter().map(|rows| of(&rows[upper].1) / of(&rows[lower].1));
-        println!("{name} {figure} / {by} {figure} = {:.3}", median(ratios));
+        let ratios =
+            rounds.iter().map(|rows| figure.of(&rows[upper].1) / figure.of(&rows[lower].1));
+        println!("{name} {0} / {by} {0} = {1:.3}", figure.name(), median(ratios));
     }
-}
-
-fn p99(outcome: &Outcome) -> f64 {
-    outcome.health.p99.as_secs_f64()
-}
-
-fn bulk(outcome: &Outcome) -> f64 {
-    outcome.bulk_rps
 }
 
 fn bulk_rps(rounds: &[Vec<Row>], server: usize) -> f64 {
@@ -89,7 +102,7 @@ fn median<T: PartialOrd>(values: impl Iterator<Item = T>) -> T {
 }
 
 /// Prints what the reader must know to trust the figures of a server.
-pub(crate) fn notes((name, outcome): &Row) {
+pub(crate) fn notes(name: &str, outcome: &Outcome) {
     let share = outcome.cpu_share.unwrap_or_default();
     println!(
         "{name}: {} probes, sent at most {} late by a generator that used {:.0} % of a core",
@@ -104,6 +117,9 @@ pub(crate) fn notes((name, outcome): &Row) {
     if share > GENERATOR_BUSY {
         println!("{name}: the generator was the limit; give it less to do (more --work)");
     }
+    if outcome.worst_p99 != outcome.waits.p99 {
+        println!("{name}: the prober that fared worst had a p99 of {}", show(outcome.worst_p99));
+    }
     if outcome.unanswered > 0 {
         println!("{name}: {} probes were never answered", outcome.unanswered);
     }
@@ -113,23 +129,24 @@ pub(crate) fn notes((name, outcome): &Row) {
 }
 
 /// Prints one JSON object on one line, times in whole microseconds.
-pub(crate) fn json(rounds: &[Vec<Row>]) {
-    let fields: Vec<String> =
-        servers(rounds).map(|(server, name)| json_row(rounds, server, name)).collect();
+pub(crate) fn json(probes: &str, rounds: &[Vec<Row>]) {
+    let fields: Vec<String> = servers(rounds)
+        .map(|(server, name)| format!("\"{name}\": {}", json_row(probes, rounds, server)))
+        .collect();
     println!("{{{}}}", fields.join(", "));
 }
 
-fn json_row(rounds: &[Vec<Row>], server: usize, name: &str) -> String {
+fn json_row(probes: &str, rounds: &[Vec<Row>], server: usize) -> String {
     let micros = |of: fn(&Latency) -> Duration| {
-        median(rounds.iter().map(|rows| of(&rows[server].1.health).as_micros()))
+        median(rounds.iter().map(|rows| of(&rows[server].1.waits).as_micros()))
     };
     format!(
-        "\"{name}\": {{\"health_p50_us\": {}, \"health_p99_us\": {}, \"health_p999_us\": {}, \
-         \"health_max_us\": {}, \"bulk_rps\": {:.1}}}",
-        micros(|health| health.p50),
-        micros(|health| health.p99),
-        micros(|health| health.p999),
-        micros(|health| health.max),
+        "{{\"{probes}_p50_us\": {}, \"{probes}_p99_us\": {}, \"{probes}_p999_us\": {}, \
+         \"{probes}_max_us\": {}, \"bulk_rps\": {:.1}}}",
+        micros(|waits| waits.p50),
+        micros(|waits| waits.p99),
+        micros(|waits| waits.p999),
+        micros(|waits| waits.max),
         bulk_rps(rounds, server),
     )
 }

@@ -22,16 +22,19 @@ pub(crate) struct Sample {
     pub(crate) at: Duration,
     /// Bulk requests a second, since the last sample.
     pub(crate) bulk_rps: f64,
-    pub(crate) health: Latency,
+    pub(crate) waits: Latency,
 }
 
 /// How it went.
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
     pub(crate) bulk_rps: f64,
-    pub(crate) health: Latency,
+    /// Of all probes.
+    pub(crate) waits: Latency,
+    /// The p99 of the prober that fared worst.
+    pub(crate) worst_p99: Duration,
     pub(crate) probes: u64,
-    /// Probes without an answer; `health` counts them with the time they waited.
+    /// Probes without an answer; `waits` counts them with the time they waited.
     pub(crate) unanswered: u64,
     pub(crate) failures: u64,
     pub(crate) first_failure: Option<String>,
@@ -43,6 +46,13 @@ pub(crate) struct Outcome {
     pub(crate) server_share: Option<f64>,
 }
 
+/// How a probe ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ended {
+    pub(crate) waited: Duration,
+    pub(crate) answered: bool,
+}
+
 /// The counters, for the time from `begin` to `end`.
 #[derive(Debug)]
 pub(crate) struct Stats {
@@ -51,8 +61,10 @@ pub(crate) struct Stats {
     bulk: u64,
     /// When the last sample was taken and `bulk` then.
     sampled: (Instant, u64),
-    /// Nanoseconds.
-    health: Histogram<u64>,
+    /// Nanoseconds, of all probers.
+    waits: Histogram<u64>,
+    /// And of each.
+    waits_each: Vec<Histogram<u64>>,
     unanswered: u64,
     failures: u64,
     first_failure: Option<String>,
@@ -60,16 +72,18 @@ pub(crate) struct Stats {
 }
 
 impl Stats {
-    pub(crate) fn new(begin: Instant, end: Instant) -> Self {
+    /// Begins to count for so many probers.
+    pub(crate) fn new(begin: Instant, end: Instant, probers: usize) -> Self {
         // From a nanosecond to an hour, to three digits.
-        let health = Histogram::new_with_bounds(1, 3_600_000_000_000, 3)
+        let waits = Histogram::new_with_bounds(1, 3_600_000_000_000, 3)
             .expect("the bounds are in order and the digits few");
         Self {
             begin,
             end,
             bulk: 0,
             sampled: (begin, 0),
-            health,
+            waits_each: vec![waits.clone(); probers],
+            waits,
             unanswered: 0,
             failures: 0,
             first_failure: None,
@@ -87,11 +101,13 @@ impl Stats {
         }
     }
 
-    pub(crate) fn probe_ended(&mut self, due: Instant, waited: Duration, answered: bool) {
+    /// Counts a probe of the prober with this number.
+    pub(crate) fn probe_ended(&mut self, prober: usize, due: Instant, ended: Ended) {
         if self.measures(due) {
-            let nanos = u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX);
-            self.health.saturating_record(nanos);
-            self.unanswered += u64::from(!answered);
+            let nanos = u64::try_from(ended.waited.as_nanos()).unwrap_or(u64::MAX);
+            self.waits.saturating_record(nanos);
+            self.waits_each[prober].saturating_record(nanos);
+            self.unanswered += u64::from(!ended.answered);
         }
     }
 
@@ -106,7 +122,7 @@ impl Stats {
         Sample {
             at: now - self.begin,
             bulk_rps: rate(self.bulk - before, now - then),
-            health: self.latency(),
+            waits: self.latency(),
         }
     }
 
@@ -115,8 +131,14 @@ impl Stats {
         let measured = self.end - self.begin;
         Outcome {
             bulk_rps: rate(self.bulk, measured),
-            health: self.latency(),
-            probes: self.health.len(),
+            waits: self.latency(),
+            worst_p99: self
+                .waits_each
+                .iter()
+                .map(|waits| quantile(waits, 0.99))
+                .max()
+                .unwrap_or_default(),
+            probes: self.waits.len(),
             unanswered: self.unanswered,
             failures: self.failures,
             first_failure: self.first_failure.clone(),
@@ -131,8 +153,7 @@ impl Stats {
     }
 
     fn latency(&self) -> Latency {
-        // Quantiles and maximum alike are rounded up to the histogram's three digits.
-        let quantile = |q| Duration::from_nanos(self.health.value_at_quantile(q));
+        let quantile = |q| quantile(&self.waits, q);
         Latency {
             p50: quantile(0.5),
             p99: quantile(0.99),
@@ -140,6 +161,11 @@ impl Stats {
             max: quantile(1.0),
         }
     }
+}
+
+/// Quantiles and maximum alike are rounded up to the histogram's three digits.
+fn quantile(waits: &Histogram<u64>, q: f64) -> Duration {
+    Duration::from_nanos(waits.value_at_quantile(q))
 }
 
 fn rate(count: u64, time: Duration) -> f64 {
