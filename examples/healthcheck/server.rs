@@ -1,6 +1,7 @@
 //! The servers that are compared. All of them serve the same.
 
 use std::io;
+use std::net::SocketAddr;
 
 use crate::server_evenloop;
 use crate::server_tokio;
@@ -41,13 +42,17 @@ impl Server {
         known.ok_or_else(|| format!("the servers are {}", Self::ALL.map(Self::name).join(", ")))
     }
 
-    /// Where it is to listen, from `port` on: at one door if it is made for that, or if it is all
-    /// the same to it and `shared` asks for it.
+    /// Where it is to listen: at `port` and the one above it, or at any two if `port` is zero; at
+    /// one alone if it is made for that, or if it is all the same to it and `shared` asks for it.
     pub(crate) fn doors(self, port: u16, shared: bool) -> Doors {
+        let one = Doors::shared(port);
         match self {
-            Self::EvenloopShared => Doors::shared(port),
-            Self::EvenloopPlain | Self::Tokio if shared => Doors::shared(port),
-            _ => Doors::apart(port),
+            Self::EvenloopShared => one,
+            Self::EvenloopPlain | Self::Tokio if shared => one,
+            _ => {
+                let above = if port == 0 { 0 } else { port.saturating_add(1) };
+                Doors { health: Some(SocketAddr::new(one.bulk.ip(), above)), ..one }
+            }
         }
     }
 

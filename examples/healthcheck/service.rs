@@ -1,4 +1,5 @@
-//! What every server here serves: `/work` burns CPU, `/health` answers at once.
+//! What every server here serves: `/work` burns CPU, `/work?100` so many microseconds of it, and
+//! `/health` answers at once.
 
 use std::convert::Infallible;
 use std::io;
@@ -25,25 +26,15 @@ pub(crate) struct Doors {
 }
 
 impl Doors {
-    /// Asks for `port` and the one above it, or for any two if `port` is zero.
-    pub(crate) fn apart(port: u16) -> Self {
-        let above = if port == 0 { 0 } else { port.saturating_add(1) };
-        Self { health: Some(local(above)), ..Self::shared(port) }
-    }
-
     /// Asks for `port` alone, or for any if it is zero.
     pub(crate) fn shared(port: u16) -> Self {
-        Self { bulk: local(port), health: None }
+        Self { bulk: SocketAddr::from((Ipv4Addr::LOCALHOST, port)), health: None }
     }
 
     /// Where to ask for `/health`.
     pub(crate) fn health(&self) -> SocketAddr {
         self.health.unwrap_or(self.bulk)
     }
-}
-
-fn local(port: u16) -> SocketAddr {
-    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
 /// What a server is started with.
@@ -79,7 +70,8 @@ async fn answer(
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (status, body) = match request.uri().path() {
         "/work" => {
-            burn(work);
+            let asked = request.uri().query().and_then(|micros| micros.parse().ok());
+            burn(asked.map_or(work, Duration::from_micros));
             (StatusCode::OK, "worked\n")
         }
         "/health" => (StatusCode::OK, "healthy\n"),
