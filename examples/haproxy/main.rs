@@ -23,6 +23,8 @@ mod rig;
 mod server;
 #[path = "../healthcheck/server_evenloop.rs"]
 mod server_evenloop;
+#[path = "../healthcheck/server_shared.rs"]
+mod server_shared;
 #[path = "../healthcheck/server_tokio.rs"]
 mod server_tokio;
 #[path = "../healthcheck/service.rs"]

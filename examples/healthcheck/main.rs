@@ -30,6 +30,7 @@ mod probe;
 mod report;
 mod server;
 mod server_evenloop;
+mod server_shared;
 mod server_tokio;
 mod service;
 mod stats;

@@ -1,9 +1,11 @@
 //! The servers that are compared. All of them serve the same.
 
+use std::borrow::Cow;
 use std::io;
 use std::net::SocketAddr;
 
 use crate::server_evenloop;
+use crate::server_shared;
 use crate::server_tokio;
 use crate::service::{Doors, Session};
 
@@ -63,10 +65,22 @@ impl Server {
     /// If the runtime cannot be made or an address cannot be bound.
     pub(crate) fn run(self, session: Session) -> io::Result<()> {
         match self {
-            Self::Evenloop | Self::EvenloopShared => server_evenloop::run(session, true),
+            Self::Evenloop => server_evenloop::run(session, true),
+            Self::EvenloopShared => server_shared::run(session, HEALTH.len(), by_path),
             Self::EvenloopPlain => server_evenloop::run(session, false),
             Self::Tokio => server_tokio::run(session, false),
             Self::TokioThread => server_tokio::run(session, true),
         }
     }
+}
+
+/// What a health check begins with.
+const HEALTH: &[u8] = b"GET /health ";
+
+/// Names the partition of a request as soon as its bytes tell.
+fn by_path(start: &[u8]) -> Option<Cow<'static, str>> {
+    if start.starts_with(HEALTH) {
+        return Some("health".into());
+    }
+    (!HEALTH.starts_with(start)).then(|| "bulk".into())
 }

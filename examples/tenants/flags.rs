@@ -5,7 +5,7 @@ use std::time::Duration;
 use lexopt::prelude::*;
 
 use crate::load::Plan;
-use crate::server::TENANTS;
+use crate::tenant::TENANTS;
 
 pub(crate) const HELP: &str = "\
 Measures how long the requests of 49 tenants wait while the 50th saturates the port they share,
@@ -59,13 +59,12 @@ impl Flags {
         let ask = |tenant| {
             format!("GET /work?{} HTTP/1.1\r\nhost: app\r\nx-tenant: {tenant}\r\n\r\n", self.light)
         };
-        let probe_rate = u32::from(self.rate) * u32::try_from(TENANTS - 1).expect("they are few");
         Plan {
             connections: self.noisy.into(),
             bulk: b"GET /work HTTP/1.1\r\nhost: app\r\nx-tenant: 0\r\n\r\n",
             bulk_rate: None,
             probes: quiet.map(|tenant| ask(tenant).into_bytes()).collect(),
-            probe_rate,
+            probe_rate: u32::from(self.rate) * (TENANTS - 1),
             fresh_probes: false,
             warm_up: Duration::from_secs(1),
             measured: Duration::from_secs(self.seconds.into()),

@@ -26,15 +26,17 @@ mod measure;
 mod probe;
 #[path = "../healthcheck/report.rs"]
 mod report;
-mod server;
 #[path = "../healthcheck/server_evenloop.rs"]
 mod server_evenloop;
+#[path = "../healthcheck/server_shared.rs"]
+mod server_shared;
 #[path = "../healthcheck/server_tokio.rs"]
 mod server_tokio;
 #[path = "../healthcheck/service.rs"]
 mod service;
 #[path = "../healthcheck/stats.rs"]
 mod stats;
+mod tenant;
 
 use std::error::Error;
 use std::io;
@@ -45,9 +47,12 @@ use crate::measure::{allow_many_files, measure};
 use crate::report::Figure;
 use crate::service::{Doors, Session};
 
+/// Serves until the session is stopped.
+type Serve = fn(Session) -> io::Result<()>;
+
 /// The servers, by name.
-const SERVERS: [(&str, fn(Session) -> io::Result<()>); 3] = [
-    ("evenloop", server::run),
+const SERVERS: [(&str, Serve); 3] = [
+    ("evenloop", |session| server_shared::run(session, tenant::HEAD_MAX, tenant::partition_of)),
     ("evenloop_plain", |session| server_evenloop::run(session, false)),
     ("tokio", |session| server_tokio::run(session, false)),
 ];
