@@ -122,8 +122,8 @@ impl<'a, P: Policy> Loop<'a, P> {
     fn harvest(&mut self) -> bool {
         if self.runnable == 0 {
             let Some(earliest) = self.timers.earliest() else { return false };
-            self.now = self.now.max(earliest.as_nanos());
-            if self.now >= self.until {
+            self.now = self.now.max(earliest.as_nanos()).min(self.until);
+            if self.now == self.until {
                 return false;
             }
         }

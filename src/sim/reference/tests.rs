@@ -112,7 +112,7 @@ fn with_our_dispatcher_it_is_the_runtime_for_any_workload() {
     ];
     let loads = prop_oneof![
         workload::any(),
-        workload::any().tenants(1..=40).actors(1..=1).crowd(1..=300),
+        workload::any().tenants(1..=20).actors(1..=1).crowd(1..=100),
         workload::sleepers().and(workload::hogs()).cost(nanos(0)..=millis(40)),
     ];
     Check::new().cases(100).run((loads, budget), |(load, budget), _| {
@@ -132,4 +132,96 @@ fn with_one_partition_the_runtime_is_a_plain_queue() {
         assert_same(&load, budget, Fifo::default());
         assert_same(&load, Budget::handles(handles), Fifo::default());
     });
+}
+
+/// A hundred thousand timers of one partition are no matter, on a runtime as little as here.
+#[test]
+fn timers_by_the_hundred_thousand() {
+    let load = Workload::new()
+        .with(tenant("bulk").runs(timers(100_000, secs(1), micros(1)).rounds(1)))
+        .with(tenant("health").runs(sleeper(millis(7), micros(5)).rounds(100)));
+    let handles = assert_same(&load, Budget::default(), Scrr::default());
+    assert_eq!(handles, 2 * 100_000 + 101);
+}
+
+/// A workload of nobody, or of those who go on for ever, ends as it is told to.
+#[test]
+fn a_run_has_an_end() {
+    let nobody = Workload::new().with(tenant("a"));
+    assert_eq!(Reference::new(&nobody).run(Fifo::default()).elapsed(), Duration::ZERO);
+    let hogs = Workload::new().with(tenant("a").runs(hog(micros(300))));
+    let outcome = Reference::new(&hogs).until(millis(1)).run(Scrr::default());
+    assert_eq!((outcome.elapsed(), outcome.handles()), (micros(1_200), 4));
+    let naps = Workload::new().with(tenant("a").runs(sleeper(secs(1), micros(1))));
+    let outcome = Reference::new(&naps).until(millis(1)).run(Scrr::default());
+    assert_eq!((outcome.elapsed(), outcome.handles()), (millis(1), 1));
+}
+
+/// An endless actor does not keep a workload from ending, here and on a runtime.
+#[test]
+fn the_endless_are_not_waited_for() {
+    let load = Workload::new()
+        .with(tenant("a").runs(hog(micros(10)).rounds(50)).runs(ping_pong("b", micros(3))))
+        .with(tenant("b").runs(bursts(micros(50), 2, micros(1))));
+    let (order, counts) = on_a_runtime(&load, Budget::default());
+    assert!(counts.ended < counts.tasks, "{counts:?}");
+    let outcome = Reference::new(&load).until(secs(1)).ordered().run(Scrr::default());
+    assert_eq!(first_difference(outcome.order(), &order), None);
+    assert!(outcome.elapsed() < millis(2), "{:?}", outcome.elapsed());
+}
+
+/// What cannot be answered is refused with a sentence.
+#[test]
+fn misuse_is_refused() {
+    let text = |run: &dyn Fn()| {
+        let run = std::panic::AssertUnwindSafe(run);
+        let panic = std::panic::catch_unwind(run).expect_err("it is refused");
+        let text = panic.downcast_ref::<String>().cloned();
+        text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap()
+    };
+    let endless = Workload::new().with(tenant("a").runs(hog(micros(1))));
+    let said = text(&|| drop(Reference::new(&endless).run(Fifo::default())));
+    assert!(said.contains("or the run an end with `until`"), "{said}");
+    let flooded = Workload::new().with(tenant("a").runs(flood(1, nanos(0), 1, nanos(0))));
+    let said = text(&|| drop(Reference::new(&flooded)));
+    assert!(said.contains("no sockets for flood("), "{said}");
+    let outcome = Reference::new(&endless).until(millis(1)).run(Fifo::default());
+    let said = text(&|| drop(outcome.waits("b")));
+    assert_eq!(said, "no partition is called \"b\"; there are [\"a\"]");
+    let said = text(&|| assert!(outcome.jain([]) > 2.0));
+    assert!(said.contains("name those that compete"), "{said}");
+    let said = text(&|| drop(outcome.waits_every(Duration::ZERO, "a")));
+    assert!(said.contains("tell which"), "{said}");
+}
+
+/// Waits are told from the deadline on, those that never ended as well, and with those that a long
+/// one swallowed.
+#[test]
+fn waits_are_told_whole() {
+    let load = Workload::new()
+        .with(tenant("naps").runs(sleeper(millis(1), micros(1)).rounds(1)))
+        .with(tenant("long").runs(hog(micros(3_500)).rounds(2)));
+    let outcome = Reference::new(&load).run(Scrr::default());
+    // Asleep until 1 ms, when the first long handle has begun, at 0.
+    assert_eq!(outcome.waits("naps").max(), micros(2_500));
+    let all = outcome.waits_every(millis(1), "naps");
+    let all: Vec<_> = all.as_slice().iter().map(Duration::as_micros).collect();
+    assert_eq!(all, [0, 500, 1_500, 2_500]);
+    // Cut off while both wait, one of them for a timer that nobody has looked at.
+    let cut = Reference::new(&load).until(micros(2)).run(Scrr::default());
+    assert_eq!(cut.waits("naps").max(), micros(2_500));
+    assert_eq!((cut.waits("long").len(), cut.service("long")), (2, micros(3_500)));
+}
+
+/// Jain's index is 1 for equals by weight, and 1/n if one of n has it all.
+#[test]
+fn jain_tells_equals_from_the_greedy() {
+    let load = Workload::new()
+        .with(tenant("a").runs(hog(micros(100)).rounds(10)))
+        .with(tenant("b").weight(3).runs(hog(micros(100)).rounds(30)))
+        .with(tenant("c").runs(hog(nanos(0)).rounds(1)));
+    let outcome = Reference::new(&load).run(Fifo::default());
+    assert!((outcome.jain(["a", "b"]) - 1.0).abs() < 1e-12);
+    assert!((outcome.jain(["a", "c"]) - 0.5).abs() < 1e-12);
+    assert!((outcome.jain(["c"]) - 1.0).abs() < 1e-12);
 }

@@ -371,3 +371,6 @@ fn name(number: usize) -> String {
 fn group_name(number: usize) -> String {
     format!("group {}", name(number))
 }
+
+#[cfg(test)]
+mod tests;
