@@ -27,7 +27,7 @@ use crate::sched::Direction;
 /// # evenloop::block_on(async {
 /// let path = std::env::temp_dir().join(format!("evenloop-doc-{}", std::process::id()));
 /// let listener = UnixListener::bind(&path)?;
-/// let client = UnixStream::connect(path.as_ref()).await?;
+/// let client = UnixStream::connect(&path).await?;
 /// let (server, _) = listener.accept().await?;
 /// std::fs::remove_file(&path)?;
 ///
