@@ -28,6 +28,10 @@
 //!
 //! Start with [`block_on`], [`spawn()`] and [`spawn_in`]; [`Runtime`] and [`Handle`] are for more
 //! than one call and more than one thread, [`Partition`] for weights and groups.
+//!
+//! What you promise can be tested: [`sim`] (feature `sim`) runs the same loop in virtual time.
+//!
+#![cfg_attr(not(feature = "sim"), doc = "[`sim`]: https://docs.rs/evenloop/latest/evenloop/sim")]
 
 mod clock;
 pub mod config;
@@ -60,3 +64,8 @@ pub use task::TaskId;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadmeExamples;
+
+/// The guide to testing holds.
+#[cfg(all(doctest, feature = "sim"))]
+#[doc = include_str!("../docs/testing.md")]
+struct TestingExamples;
