@@ -140,6 +140,11 @@ impl Pipe {
         self.end == End::Arrived && self.acked > self.written()
     }
 
+    /// Whether anything was sent of which the sender does not know that it has arrived.
+    pub(super) fn is_unconfirmed(&self) -> bool {
+        self.sent_upto() > self.acked
+    }
+
     /// Takes in the first `len` bytes of `bufs`.
     pub(super) fn push(&mut self, bufs: &[IoSlice<'_>], len: usize) {
         self.bytes.reserve(len);

@@ -340,7 +340,11 @@ impl State {
         let pipe = &stream.pipes[to.other()];
         match stream.ends[to].standing {
             Standing::Waiting if to == Side::Server => self.forsake(id),
-            _ if pipe.is_cut => {}
+            _ if pipe.is_cut => {
+                // What it answers is sent again after the cut, if anything was.
+                let is_asked_for = stream.pipes[to].is_unconfirmed();
+                stream.pipes[to.other()].lost_word |= is_asked_for;
+            }
             Standing::Waiting => self.kill(id, to, Fault::Refused),
             Standing::Open | Standing::Orphan => {
                 // What was sent before it may arrive at the same moment.

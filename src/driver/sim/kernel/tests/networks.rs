@@ -262,6 +262,25 @@ fn successors_are_left_alone() {
     assert!(new.peer_addr().is_ok());
 }
 
+/// So it is if something was sent before, and the answer to it is what was lost: it is sent again.
+#[test]
+fn lost_resets_that_were_asked_for() {
+    let world = World::new();
+    let listener = world.listen("10.0.0.1:80");
+    let client = world.connect(&listener);
+    world.settle();
+    let (server, _) = listener.accept().unwrap();
+    world.kernel.cut(Route::From(addr("10.0.0.1:80")));
+    server.set_linger(Some(Duration::ZERO)).unwrap();
+    drop(server);
+    client.write(b"still there?").unwrap();
+    world.settle();
+    assert_eq!(kind(client.read(&mut [0; 8])), ErrorKind::WouldBlock);
+    world.kernel.heal(Route::All);
+    world.settle();
+    assert_eq!(kind(client.read(&mut [0; 8])), ErrorKind::ConnectionReset);
+}
+
 /// All connections of an address are reset at once, whatever their state; others are not.
 #[test]
 fn resets_by_address() {
