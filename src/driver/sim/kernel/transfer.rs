@@ -319,6 +319,9 @@ impl State {
             back.lost_word = true;
             return;
         }
+        if matches!(stream.ends[from].standing, Standing::Dead | Standing::Gone) {
+            return self.send_reset(id, from.other());
+        }
         stream.pipes[from].hear(word);
         self.relieve(id, from);
         self.transmit(id, from);

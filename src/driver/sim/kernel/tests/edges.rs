@@ -98,7 +98,7 @@ fn ends_are_events() {
     assert_eq!(world.next(), [event(2, true, true, true)]);
 }
 
-/// Who ends a direction of their own hears of it too.
+/// Who ends a direction of their own hears of it too, even when that is an error.
 #[test]
 fn own_shutdown_is_an_event() {
     let world = World::new();
@@ -106,6 +106,10 @@ fn own_shutdown_is_an_event() {
     world.watch(client.fd(), 1);
     world.poll();
     client.shutdown(Shutdown::Read).unwrap();
+    assert_eq!(world.poll(), [event(1, true, true, true)]);
+    world.kernel.reset_all(Route::All);
+    assert_eq!(world.poll().len(), 1);
+    assert_eq!(kind(client.shutdown(Shutdown::Read)), ErrorKind::NotConnected);
     assert_eq!(world.poll(), [event(1, true, true, true)]);
     let (a, b) = SimStream::pair(&world.kernel).unwrap();
     world.watch(a.fd(), 2);
@@ -141,6 +145,27 @@ fn room_is_an_event() {
     server.read(&mut [0; 1_500]).unwrap();
     assert_eq!(world.next(), [event(1, false, true, false)]);
     assert_eq!(client.write(&[0; 9_000]).unwrap(), 3_000);
+}
+
+/// Who was told by an event that there is no room hears when there is some, without having tried.
+#[test]
+fn room_is_an_event_for_who_did_not_try() {
+    let world = World::with(1, Link::new().send_buffer(100).receive_buffer(100));
+    let (a, b) = SimStream::pair(&world.kernel).unwrap();
+    assert_eq!(a.write(&[0; 100]).unwrap(), 100);
+    world.settle();
+    assert_eq!(a.write(&[0; 100]).unwrap(), 100);
+    world.watch(a.fd(), 1);
+    assert!(world.poll().is_empty());
+    assert_eq!(b.read(&mut [0; 100]).unwrap(), 100);
+    assert_eq!(world.poll(), [event(1, false, true, false)]);
+
+    let (a, b) = SimDatagram::pair(&world.kernel).unwrap();
+    assert_eq!(a.send(&[0; 100]).unwrap(), 100);
+    world.watch(a.fd(), 2);
+    assert!(world.poll().is_empty());
+    assert_eq!(b.recv(&mut [0; 100]).unwrap(), 100);
+    assert_eq!(world.poll(), [event(2, false, true, false)]);
 }
 
 /// A descriptor's number is given out again at once, the lowest first; events of the old socket are

@@ -59,17 +59,23 @@ fn refused() {
     assert_eq!(world.kernel.connections(), 0);
 }
 
-/// While nothing passes, connecting is tried again, later and later, and in the end given up.
+/// While nothing passes, in either direction, connecting is tried again, later and later, and in
+/// the end given up by both sides.
 #[test]
 fn timed_out() {
-    let world = World::new();
-    let listener = world.listen("10.0.0.1:80");
-    world.kernel.cut(Route::To("10.0.0.1:0".parse().unwrap()));
-    let client = world.connect(&listener);
-    world.watch(client.fd(), 1);
-    assert_eq!(world.next(), [event(1, true, true, true)]);
-    assert_eq!(world.now(), 127 * SECOND);
-    assert_eq!(client.take_error().unwrap().unwrap().kind(), ErrorKind::TimedOut);
+    let addr = "10.0.0.1:0".parse().unwrap();
+    for route in [Route::To(addr), Route::From(addr)] {
+        let world = World::new();
+        let listener = world.listen("10.0.0.1:80");
+        world.kernel.cut(route);
+        let client = world.connect(&listener);
+        world.watch(client.fd(), 1);
+        assert_eq!(world.next(), [event(1, true, true, true)]);
+        assert_eq!(world.now(), 127 * SECOND);
+        assert_eq!(client.take_error().unwrap().unwrap().kind(), ErrorKind::TimedOut);
+        drop(client);
+        assert_eq!(world.kernel.connections(), 0);
+    }
 }
 
 /// An attempt that was cut off gets through with its next try after the way has healed, whichever

@@ -200,7 +200,8 @@ fn senders_give_up() {
     assert!(client.take_error().unwrap().is_none());
 }
 
-/// A reset that is lost at a cut is made up for when the peer sends something.
+/// A reset that is lost at a cut is made up for when the peer sends something, be it bytes or word
+/// of what it has read.
 #[test]
 fn lost_resets() {
     let world = World::new();
@@ -215,6 +216,19 @@ fn lost_resets() {
     client.write(b"still there?").unwrap();
     world.settle();
     assert_eq!(kind(client.read(&mut [0; 8])), ErrorKind::ConnectionReset);
+    // Or when it tells how much it has read.
+    let world = World::with(1, Link::new().receive_buffer(4));
+    let (client, server) = world.tcp();
+    server.write(b"sent, not sent").unwrap();
+    world.settle();
+    world.kernel.cut(Route::All);
+    server.set_linger(Some(Duration::ZERO)).unwrap();
+    drop(server);
+    world.settle();
+    world.kernel.heal(Route::All);
+    assert_eq!(drain(&client), (b"sent".to_vec(), Some(ErrorKind::WouldBlock)));
+    world.settle();
+    assert_eq!(drain(&client), (vec![], Some(ErrorKind::ConnectionReset)));
 }
 
 /// What a peer did not confirm, or had no room for, is tried again when a cut has healed, and so its

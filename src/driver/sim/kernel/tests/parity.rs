@@ -126,7 +126,7 @@ fn real_pair(near: bool) -> [OsSocket; 2] {
 }
 
 /// In milliseconds; hardly ever is one of them needed.
-const PATIENCE: u32 = 5_000;
+const PATIENCE: u32 = 1_000;
 
 /// Waits until the system has come to where the simulation is.
 fn catch_up(world: &World, simulated: &SimStream, real: &OsSocket) -> Result<Look, (Look, Look)> {

@@ -195,9 +195,27 @@ fn linger_of_zero_resets() {
     assert_eq!(client.linger().unwrap(), Some(Duration::ZERO));
     client.write(b"sent, not sent").unwrap();
     drop(client);
+    let mut state = world.kernel.enter();
+    let id = state.streams.ids()[0];
+    assert_eq!(state.stream(id).incoming(connection::Side::Server).unread(), 4);
+    drop(state);
     world.settle();
     assert_eq!(drain(&server), (b"sent".to_vec(), Some(ErrorKind::ConnectionReset)));
     assert!(server.take_error().unwrap().is_none());
+}
+
+/// A reset comes behind the bytes also where everything takes no time.
+#[test]
+fn resets_come_last() {
+    for seed in 0..20 {
+        let world = World::with(seed, Link::new().latency(Duration::ZERO));
+        let (client, server) = world.tcp();
+        client.set_linger(Some(Duration::ZERO)).unwrap();
+        client.write(b"sent").unwrap();
+        // Sent at the same time, and on its way behind it.
+        drop(client);
+        assert_eq!(drain(&server), (b"sent".to_vec(), Some(ErrorKind::ConnectionReset)));
+    }
 }
 
 /// The error of a connection is told once: by reading, by writing, or when it is asked for.
