@@ -68,7 +68,7 @@ impl<'a> Reference<'a> {
         Self { load, until: None, ordered: false }
     }
 
-    /// Ends the run at the first handle boundary at or after this time.
+    /// Ends the run at the first handle boundary at or after this time, or then if it sleeps.
     pub fn until(mut self, end: Duration) -> Self {
         self.until = Some(end);
         self
