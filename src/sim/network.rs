@@ -10,9 +10,10 @@ use crate::driver::sim::{Kernel, Link, Route};
 
 /// The sockets of a simulation and what lies between them.
 ///
-/// It is one machine that has every address there is, so a server may listen at `10.0.0.1:80` and
-/// its clients be wherever they like. What lies between two addresses is a [`Link`]. All changes
-/// count from now on, for connections that are open too.
+/// It is one machine that has every address there is, so one server may listen at `10.0.0.1:80` and
+/// another at `10.0.0.2:80`. As on one machine, a client has the address of the server it connects
+/// to, and a port of its own. What lies between two addresses is a [`Link`]. All changes count from
+/// now on, for connections that are open too.
 ///
 /// # Examples
 ///
