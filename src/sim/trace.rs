@@ -18,7 +18,7 @@ mod queries;
 mod svg;
 mod table;
 
-pub(crate) use history::{Busy, Handle, History, Life, weight_at};
+pub(crate) use history::{Busy, Change, Handle, History, Life, Move, Unserved};
 pub use queries::{Lag, Share, Starvation, Waits};
 
 /// What happened in a run: every wake, handle, turn, delivery and harvest, with its virtual time.
@@ -194,7 +194,7 @@ impl Trace {
         }
     }
 
-    fn task(&self, number: u32) -> Task<'_> {
+    pub(crate) fn task(&self, number: u32) -> Task<'_> {
         let note = self.record().tasks.get(number as usize);
         Task {
             number: (number != MAIN).then_some(number),

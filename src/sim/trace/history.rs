@@ -8,17 +8,19 @@ use crate::trace::{Packed, Record, What, Why};
 /// One handle that ran.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Handle {
-    /// When it was queued.
+    /// When it was queued, and by which event.
     pub(crate) woken: u64,
+    pub(crate) queued: u32,
     pub(crate) start: u64,
     /// The end of the trace, if it was not over by then.
     pub(crate) end: u64,
     /// In cost units.
     pub(crate) cost: u64,
     pub(crate) partition: u32,
-    pub(crate) task: u32,
     /// The event with which it began.
     pub(crate) event: u32,
+    /// The event with which it ended; `u32::MAX` if the trace ended first.
+    pub(crate) ended: u32,
 }
 
 impl Handle {
@@ -39,10 +41,6 @@ pub(crate) struct Busy {
     pub(crate) from: u64,
     /// The end of the trace, if it was not over by then.
     pub(crate) to: u64,
-    /// The first handle, of whomever, that began in it.
-    pub(crate) first: u32,
-    /// The first handle that began after it.
-    pub(crate) end: u32,
 }
 
 /// A handle that was queued when the trace ended.
@@ -135,8 +133,8 @@ struct Reader<'a> {
 #[derive(Debug, Default)]
 struct Open {
     queue: VecDeque<Unserved>,
-    /// When it became runnable, and the handles there had been by then.
-    busy: Option<(u64, u32)>,
+    /// When it became runnable.
+    busy: Option<u64>,
 }
 
 impl<'a> Reader<'a> {
@@ -193,18 +191,16 @@ impl<'a> Reader<'a> {
     }
 
     fn rouse(&mut self, who: u32) {
-        let handles = self.history.handles.len() as u32;
         let busy = &mut self.open[who as usize].busy;
         if busy.is_none() {
-            *busy = Some((self.now.0, handles));
+            *busy = Some(self.now.0);
             self.tell(Change::Comes(who));
         }
     }
 
     fn idle(&mut self, who: u32) {
-        let Some((from, first)) = self.open[who as usize].busy.take() else { return };
-        let (to, end) = (self.now.0, self.history.handles.len() as u32);
-        self.history.lives[who as usize].busy.push(Busy { from, to, first, end });
+        let Some(from) = self.open[who as usize].busy.take() else { return };
+        self.history.lives[who as usize].busy.push(Busy { from, to: self.now.0 });
         self.tell(Change::Goes(who));
     }
 
@@ -212,11 +208,21 @@ impl<'a> Reader<'a> {
         let Packed { at, partition, task, .. } = event;
         let queue = &mut self.open[partition as usize].queue;
         let place = queue.iter().position(|queued| queued.task == task);
-        let woken = place.and_then(|place| queue.remove(place)).map_or(at, |queued| queued.woken);
+        let queued = place.and_then(|place| queue.remove(place));
+        let queued = queued.unwrap_or(Unserved { woken: at, event: index, task });
         self.rouse(partition);
         let number = self.history.handles.len() as u32;
         let cost = self.record.settings.price_nanos(0);
-        let handle = Handle { woken, start: at, end: at, cost, partition, task, event: index };
+        let handle = Handle {
+            woken: queued.woken,
+            queued: queued.event,
+            start: at,
+            end: at,
+            cost,
+            partition,
+            event: index,
+            ended: u32::MAX,
+        };
         self.history.handles.push(handle);
         let handles = &self.history.handles;
         let life = &mut self.history.lives[partition as usize];
@@ -230,7 +236,7 @@ impl<'a> Reader<'a> {
     fn end(&mut self) {
         let Some(handle) = self.history.handles.last_mut().filter(|_| self.running) else { return };
         self.running = false;
-        handle.end = self.now.0;
+        (handle.end, handle.ended) = self.now;
         handle.cost = self.record.settings.price_nanos(handle.elapsed());
         let who = handle.partition;
         self.tell(Change::Ends);
@@ -241,6 +247,7 @@ impl<'a> Reader<'a> {
 
     fn finish(mut self) -> History {
         if self.running {
+            self.now.1 = u32::MAX;
             self.end();
         }
         for who in 0..self.open.len() {
@@ -249,10 +256,4 @@ impl<'a> Reader<'a> {
         }
         self.history
     }
-}
-
-/// The weight in force at an event.
-pub(crate) fn weight_at(weights: &[(u32, u32)], event: u32) -> u32 {
-    let after = weights.partition_point(|(since, _)| *since <= event);
-    weights[after.saturating_sub(1)].1
 }

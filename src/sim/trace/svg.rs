@@ -1,7 +1,7 @@
 //! A trace as a drawing: what each partition got, over time.
 
 use std::io::{self, Write};
-use std::ops::RangeBounds;
+use std::ops::{Range, RangeBounds};
 use std::time::Duration;
 
 use plotters::coord::types::RangedCoordf64;
@@ -104,29 +104,33 @@ impl Trace {
         let alone = if names.len() > CURVES_MAX + 1 { CURVES_MAX } else { names.len() };
         let mut curves: Vec<Curve> = names[..alone]
             .iter()
-            .map(|name| Curve { label: label(name), points: self.curve(&[name], from, to) })
+            .map(|name| Curve {
+                label: label(name),
+                points: points(from, to, |window| self.service(name, window)),
+            })
             .collect();
         if alone < names.len() {
-            let points = self.curve(&names[alone..], from, to);
+            let mut points = points(from, to, |window| self.busy_time(window));
+            for curve in &curves {
+                points.iter_mut().zip(&curve.points).for_each(|(rest, point)| rest.1 -= point.1);
+            }
             curves.push(Curve { label: format!("{} others", names.len() - alone), points });
         }
         curves
     }
+}
 
-    /// What these names got together since `from`.
-    fn curve(&self, names: &[&str], from: u64, to: u64) -> Vec<(f64, f64)> {
-        let nanos = Duration::from_nanos;
-        let mut points = Vec::with_capacity(POINTS as usize + 1);
-        let (mut since, mut got) = (from, 0.0);
-        for point in 0..=POINTS {
-            let at = from + (u128::from(to - from) * u128::from(point) / u128::from(POINTS)) as u64;
-            let more = names.iter().map(|name| self.service(name, nanos(since)..nanos(at)));
-            got += more.sum::<Duration>().as_nanos() as f64;
-            points.push((at as f64, got));
-            since = at;
-        }
-        points
-    }
+/// A curve from what was got in each of many windows.
+fn points(from: u64, to: u64, got: impl Fn(Range<Duration>) -> Duration) -> Vec<(f64, f64)> {
+    let nanos = Duration::from_nanos;
+    let (mut since, mut sum) = (from, 0.0);
+    let point = |n| {
+        let at = from + (u128::from(to - from) * u128::from(n) / u128::from(POINTS)) as u64;
+        sum += got(nanos(since)..nanos(at)).as_nanos() as f64;
+        since = at;
+        (at as f64, sum)
+    };
+    (0..=POINTS).map(point).collect()
 }
 
 /// A name as it fits into the legend.
