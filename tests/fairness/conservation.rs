@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use evenloop::sim::workload::{Workloads, millis, secs};
+use evenloop::sim::workload::{Running, Workload, Workloads, millis, secs};
 use evenloop::sim::{Builder, Runtime, Trace, What};
 use evenloop::{Close, Handle, Partition};
 use proptest::prelude::*;
@@ -225,11 +225,17 @@ pub(crate) fn cut() -> impl Strategy<Value = Cut> {
     all().prop_map(Cut)
 }
 
+/// Starts a workload, and does not wait for it.
+#[expect(clippy::async_yields_async, reason = "it is awaited later, or never")]
+fn start(load: &Workload, sim: &Runtime) -> Running {
+    sim.block_on(async { load.spawn() })
+}
+
 /// P12, cut short: when all partitions are closed in the middle of a workload, all its tasks end
 /// and nothing is left; and so if the runtime itself is dropped there.
 pub(crate) fn p12_cut_short(cut: &Cut, sim: &Runtime, judged: &Judged) {
     let case = &cut.0;
-    let running = sim.block_on(async { case.load.spawn() });
+    let running = start(&case.load, sim);
     sim.run_for(millis(1));
     judged.add(usize::from(sim.holdings().tasks > 0));
     for partition in sim.handle().partitions() {
@@ -242,7 +248,7 @@ pub(crate) fn p12_cut_short(cut: &Cut, sim: &Runtime, judged: &Judged) {
     expect_nothing(sim);
 
     let other = cut.configure(Runtime::builder().seed(sim.seed())).build();
-    let running = other.block_on(async { case.load.spawn() });
+    let running = start(&case.load, &other);
     other.run_for(millis(1));
     let network = other.network();
     drop(other);
