@@ -146,6 +146,20 @@ impl<H> Arena<H> {
         }
         Some(handle)
     }
+
+    /// Takes the first handle that `is_it`, from wherever it is in the queue.
+    pub(super) fn withdraw(&mut self, index: u32, mut is_it: impl FnMut(&H) -> bool) -> Option<H> {
+        let node = &mut self.nodes[index as usize];
+        if is_it(node.front.as_ref()?) {
+            return self.dequeue(index);
+        }
+        let rest = &mut self.cold[index as usize].rest;
+        let at = rest.iter().position(is_it)?;
+        node.len -= 1;
+        // The first handle is not in `rest`.
+        node.ahead -= u32::from((at as u32) + 1 < node.ahead);
+        rest.remove(at)
+    }
 }
 
 impl<H> Index<u32> for Arena<H> {
@@ -186,6 +200,25 @@ mod tests {
         assert_eq!(arena.insert(NONE, 1, Weight::ONE), index);
         assert_eq!(arena.find(old), None);
         assert_eq!(arena.len(), 1);
+    }
+
+    /// What is left keeps its order, and its place before or behind the marker.
+    #[test]
+    fn a_handle_is_withdrawn_from_anywhere() {
+        for (out, ahead) in [(0, 1), (1, 1), (2, 2), (3, 2)] {
+            let mut arena = Arena::new();
+            let index = arena.insert(NONE, 1, Weight::ONE);
+            arena.enqueue(index, 0);
+            arena.enqueue(index, 1);
+            arena[index].marker_to_tail();
+            arena.enqueue(index, 2);
+            arena.enqueue(index, 3);
+            assert_eq!(arena.withdraw(index, |&handle| handle == 9), None);
+            assert_eq!(arena.withdraw(index, |&handle| handle == out), Some(out));
+            assert_eq!((arena[index].len, arena[index].ahead), (3, ahead));
+            let left: Vec<_> = std::iter::from_fn(|| arena.dequeue(index)).collect();
+            assert_eq!(left, (0..4).filter(|&handle| handle != out).collect::<Vec<_>>());
+        }
     }
 
     #[test]

@@ -23,6 +23,11 @@ pub(crate) enum Op {
     Push {
         pick: usize,
     },
+    /// Takes back the handle in that place of the queue.
+    Withdraw {
+        pick: usize,
+        at: usize,
+    },
     Remove {
         pick: usize,
     },
@@ -63,6 +68,7 @@ pub(crate) fn ops() -> impl Strategy<Value = Vec<Op>> {
             .prop_map(|(group, by_runner, weight)| Op::Create { group, by_runner, weight }),
         1 => weight().prop_map(|weight| Op::CreateGroup { weight }),
         12 => any().prop_map(|pick| Op::Push { pick }),
+        4 => (any(), 0..4usize).prop_map(|(pick, at)| Op::Withdraw { pick, at }),
         2 => any().prop_map(|pick| Op::Remove { pick }),
         1 => Just(Op::RemoveRunning),
         1 => any().prop_map(|pick| Op::RemoveGroup { pick }),
@@ -125,6 +131,13 @@ impl Host {
                 prop_assert!(self.dispatcher.push(known.id, self.pushed).is_ok());
                 known.queue.push_back(self.pushed);
                 self.pushed += 1;
+            }
+            Op::Withdraw { pick, at } => {
+                let place = self.at(pick);
+                let known = &mut self.known[place];
+                let wanted = known.queue.remove(at);
+                let got = self.dispatcher.withdraw(known.id, |&handle| Some(handle) == wanted);
+                prop_assert_eq!(got, wanted, "the handle asked for, or none");
             }
             Op::Remove { pick } => self.remove(self.at(pick))?,
             Op::RemoveRunning => {

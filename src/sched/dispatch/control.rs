@@ -1,7 +1,7 @@
 //! Around the turns: partitions and groups come, change and go, and answer questions.
 
 use super::*;
-use crate::sched::partition::Node;
+use crate::sched::partition::{Node, RESUMES};
 
 /// Creating and removing.
 impl<H> Dispatcher<H> {
@@ -194,9 +194,35 @@ impl<H> Dispatcher<H> {
         self.partitions -= 1;
         self.runnable -= usize::from(place != Place::Idle);
         self.unlink(index, key);
+        if key != NONE {
+            self.groups[key as usize].members -= 1;
+        }
         Some(self.nodes.remove(index))
     }
 
+    /// Takes a queued handle back: the first for which `is_it` is true. `None` if there is none, or
+    /// no such partition. O(handles queued in the partition).
+    ///
+    /// A partition that is left with nothing to do is idle again, and keeps its tag.
+    pub fn withdraw(&mut self, id: PartitionId, is_it: impl FnMut(&H) -> bool) -> Option<H> {
+        let index = self.nodes.find(id)?;
+        let handle = self.nodes.withdraw(index, is_it)?;
+        self.queued -= 1;
+        let node = &self.nodes[index];
+        // Whose turn is out stays where it is: settling the turn decides.
+        let out = self.lease.is_some_and(|lease| lease.partition == id);
+        if !node.is_busy() && !out {
+            self.runnable -= 1;
+            self.unlink(index, node.group);
+            let node = &mut self.nodes[index];
+            // A newborn that waits for its price is not in line.
+            node.place = Place::Idle;
+            node.set(RESUMES, false);
+        }
+        Some(handle)
+    }
+
+    /// Takes a partition out of line, wherever it is.
     fn unlink(&mut self, index: u32, key: u32) {
         if key == NONE {
             self.top.unlink(&mut self.nodes, index);
@@ -204,7 +230,6 @@ impl<H> Dispatcher<H> {
         }
         let group = &mut self.groups[key as usize];
         group.ring.unlink(&mut self.nodes, index);
-        group.members -= 1;
         // While its turn is out the group stays where it is: settling the turn decides.
         let out = self.lease.is_some_and(|lease| lease.group == key);
         if group.ring.runnable() == 0 && !out {
