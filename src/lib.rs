@@ -56,7 +56,8 @@ pub use config::Budget;
 pub use runtime::{
     AbortHandle, Builder, Close, Handle, IntoPartition, JoinError, JoinHandle, JoinSet, Partition,
     PartitionBuilder, PendingTask, Progress, Runtime, ShutdownReport, Spawn, UnhandledPanic,
-    block_on, poll_proceed, spawn, spawn_blocking, spawn_in, spawn_isolated, yield_now,
+    Within, block_on, poll_proceed, spawn, spawn_blocking, spawn_in, spawn_isolated, switch_to,
+    within, yield_now,
 };
 pub use task::TaskId;
 

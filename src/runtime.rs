@@ -17,6 +17,7 @@ use crate::injector::Drained;
 use crate::instrument::{Hooks, Instrument, InstrumentId};
 use crate::runtime::core::Core;
 use crate::runtime::local::{Birth, Local};
+use crate::runtime::moves::Stage;
 use crate::runtime::offload::Blocking;
 use crate::runtime::panics::PanicHook;
 use crate::runtime::run::MainWaker;
@@ -33,6 +34,7 @@ mod handle;
 mod join;
 mod join_set;
 mod local;
+pub(crate) mod moves;
 mod offload;
 mod panics;
 mod partition;
@@ -54,6 +56,7 @@ pub use coop::{Progress, poll_proceed};
 pub use handle::Handle;
 pub use join::{AbortHandle, JoinError, JoinHandle};
 pub use join_set::JoinSet;
+pub use moves::{Within, switch_to, within};
 pub use panics::UnhandledPanic;
 pub use partition::{Close, IntoPartition, Partition, PartitionBuilder};
 pub use shutdown::{PendingTask, ShutdownReport};
@@ -155,14 +158,18 @@ impl Runtime {
         let waker = Waker::from(main.clone());
         let mut cx = Context::from_waker(&waker);
         let mut output = None;
-        self.local.queue_main();
+        let _stage = Stage::enter(&self.local, &main);
         self.local.run(&mut || {
-            if !main.begin_poll() {
-                return false;
-            }
+            main.begin_poll();
             task::polling_with(&waker);
             match catch_unwind(AssertUnwindSafe(|| fut.as_mut().poll(&mut cx))) {
-                Ok(Poll::Pending) => false,
+                Ok(Poll::Pending) => {
+                    task::pends::<Shared>();
+                    if main.end_poll() {
+                        self.local.queue_main();
+                    }
+                    false
+                }
                 Ok(Poll::Ready(value)) => {
                     output = Some(Ok(value));
                     true
@@ -173,7 +180,6 @@ impl Runtime {
                 }
             }
         });
-        main.finish();
         match output.expect("the loop runs until its main future is done") {
             Ok(value) => value,
             Err(payload) => resume_unwind(payload),

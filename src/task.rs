@@ -18,6 +18,8 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use pin_project_lite::pin_project;
 
+use crate::sched::PartitionId;
+
 /// One poll to come of a task: what is queued in a partition.
 pub(crate) type Runnable<L> = async_task::Runnable<Header<L>>;
 
@@ -57,6 +59,10 @@ pub(crate) trait Home: Send + Sync + Sized + 'static {
     /// Forgets the task: its future has been dropped.
     fn ended(header: &Header<Self>);
 
+    /// Takes note that the running task was polled and pends, if somebody said
+    /// [`attend_polls`].
+    fn pends();
+
     /// Reports a panic that no join handle took.
     fn unhandled(&self, id: TaskId, location: &'static Location<'static>, payload: Payload);
 
@@ -69,10 +75,11 @@ pub(crate) struct Header<L> {
     pub(crate) home: Arc<L>,
     pub(crate) id: TaskId,
     pub(crate) location: &'static Location<'static>,
-    /// The partition's id as bits; written by the loop's thread alone.
-    pub(crate) partition: AtomicU64,
+    /// The id of the partition that the task is queued in, as bits; zero before it is registered.
+    /// Written by the loop's thread alone.
+    partition: AtomicU64,
     /// Where the loop's registry has the task; written by the loop's thread alone.
-    pub(crate) key: AtomicU64,
+    key: AtomicU64,
     /// Whether the next poll is to be the last, and why: LIVE, ABORTED or REFUSED.
     verdict: AtomicU8,
 }
@@ -91,6 +98,26 @@ impl<L> Header<L> {
             key: AtomicU64::new(0),
             verdict: AtomicU8::new(LIVE),
         }
+    }
+
+    /// Returns the partition the task was registered in last.
+    #[inline]
+    pub(crate) fn partition(&self) -> PartitionId {
+        PartitionId::from_bits(self.partition.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_partition(&self, partition: PartitionId) {
+        self.partition.store(partition.to_bits(), Ordering::Relaxed);
+    }
+
+    /// Returns the key in the loop's registry.
+    #[inline]
+    pub(crate) fn key(&self) -> u64 {
+        self.key.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_key(&self, key: u64) {
+        self.key.store(key, Ordering::Relaxed);
     }
 
     /// Makes the next poll the last: it drops the future.
@@ -208,6 +235,22 @@ where
 thread_local! {
     /// The data of the waker that the running poll was given.
     static OWN: Cell<*const ()> = const { Cell::new(std::ptr::null()) };
+
+    /// Whether the loop wants to know of polls that leave their task pending.
+    static ATTENTIVE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Has [`Home::pends`] called on this thread, or not any more.
+pub(crate) fn attend_polls(attentive: bool) {
+    ATTENTIVE.set(attentive);
+}
+
+/// Tells the loop that its running task, or main future, was polled and pends.
+#[inline]
+pub(crate) fn pends<L: Home>() {
+    if ATTENTIVE.get() {
+        L::pends();
+    }
 }
 
 /// Notes that a poll begins with a waker of ours, which is known not to panic.
@@ -288,7 +331,10 @@ impl<F: Future, L: Home> Future for Spawned<'_, F, L> {
             this.future.as_mut().as_pin_mut().expect("a finished task is not polled").poll(cx)
         }));
         match polled {
-            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Pending) => {
+                pends::<L>();
+                Poll::Pending
+            }
             // The destructors run before the handle can see the end, and what they throw is the
             // task's own panic.
             Ok(Poll::Ready(output)) => Poll::Ready(match discard(this.future) {

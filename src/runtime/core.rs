@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::driver::scheduled_io::ScheduledIo;
 use crate::instrument::State;
 use crate::runtime::directory::Directory;
+use crate::runtime::moves::{Moves, Runner};
 use crate::runtime::probe::Probe;
 use crate::runtime::shared::Shared;
 use crate::runtime::tasks::Tasks;
@@ -56,9 +57,11 @@ pub(crate) struct Core {
     /// The partition whose turn is out, else ROOT.
     pub(crate) current: PartitionId,
     turn: Option<Turn>,
-    /// A handle or a delivery of that turn runs. In between a turn may well be out, but what the
-    /// loop does then, it does for others.
-    inside: bool,
+    /// Which handle of that turn runs, or a delivery. In between a turn may well be out, but what
+    /// the loop does then, it does for others.
+    pub(crate) runner: Runner,
+    /// Where that handle moves its task.
+    pub(crate) moves: Moves,
     /// When the last handle ended, which is when the next one starts.
     stamp: u64,
     /// Nobody competes: handles are not timed.
@@ -110,7 +113,8 @@ impl Core {
             settings,
             current: root,
             turn: None,
-            inside: false,
+            runner: Runner::Nobody,
+            moves: Moves::default(),
             stamp: now,
             clockless: false,
             forgiven: 0,
@@ -129,12 +133,17 @@ impl Core {
     /// The partition whose scope we are in: that of the handle that runs, else ROOT.
     #[inline]
     pub(crate) fn scope(&self) -> PartitionId {
-        if self.inside { self.current } else { self.sched.root() }
+        if self.is_running() { self.current } else { self.sched.root() }
+    }
+
+    #[inline]
+    fn is_running(&self) -> bool {
+        self.runner != Runner::Nobody
     }
 
     /// Whether a handle of `partition` runs.
     pub(crate) fn is_inside(&self, partition: PartitionId) -> bool {
-        self.inside && partition == self.current
+        self.is_running() && partition == self.current
     }
 
     /// Queues a handle at the tail of `partition`, or gives it back if there is none such.
@@ -150,6 +159,23 @@ impl Core {
             self.count_queue(partition);
         }
         Ok(())
+    }
+
+    /// Takes a queued handle back, the first for which `is_it` is true.
+    pub(crate) fn withdraw(
+        &mut self,
+        partition: PartitionId,
+        is_it: impl FnMut(&Queued) -> bool,
+    ) -> Option<Queued> {
+        let handle = self.sched.withdraw(partition, is_it)?;
+        if let Some(counters) = self.directory.counters(partition) {
+            counters.queued(self.sched.queue_len(partition), self.stamp);
+            if !self.sched.is_runnable(partition) {
+                counters.enter(State::Waiting, self.stamp);
+                counters.rested();
+            }
+        }
+        Some(handle)
     }
 
     fn count_queue(&self, partition: PartitionId) {
@@ -170,7 +196,7 @@ impl Core {
         self.probe.roused(partition, &self.sched);
         if self.clockless {
             self.start_timing();
-        } else if !self.inside {
+        } else if !self.is_running() {
             // Since the last handle the loop may have slept, and who slept was not starved.
             self.skip_time();
         }
@@ -191,6 +217,7 @@ impl Core {
     /// The loop begins to run, perhaps in the middle of a turn: what passed since it stopped is
     /// nobody's.
     pub(crate) fn started(&mut self) {
+        self.attend_polls();
         self.stamp = self.clock.ticks();
         self.probe.started();
         self.enter_in_turn(State::Running);
@@ -238,10 +265,13 @@ impl Core {
             match self.sched.step(&turn) {
                 Step::Run(handle) => {
                     self.turn = Some(turn);
-                    self.inside = true;
-                    if let Queued::Task(task) = &handle {
-                        self.tasks.prepare(task.metadata());
-                    }
+                    self.runner = match &handle {
+                        Queued::Main => Runner::Main,
+                        Queued::Task(task) => {
+                            self.tasks.prepare(task.metadata());
+                            Runner::Task(task.metadata().key())
+                        }
+                    };
                     self.probe.runs(self.current, &handle);
                     return Action::Run(handle);
                 }
@@ -272,7 +302,7 @@ impl Core {
     #[inline]
     #[must_use]
     pub(crate) fn ran(&mut self) -> bool {
-        self.inside = false;
+        self.runner = Runner::Nobody;
         self.handles += 1;
         let stuck = self.probe.ran(self.current);
         let cost = self.spend();
@@ -295,12 +325,12 @@ impl Core {
 
     /// Begins a delivery to the running partition.
     pub(crate) fn begin_delivery(&mut self) {
-        self.inside = true;
+        self.runner = Runner::Delivery;
     }
 
     /// Puts the marker back behind what a delivery woke; `more` waits for the next one.
     pub(crate) fn delivered(&mut self, more: bool) {
-        self.inside = false;
+        self.runner = Runner::Nobody;
         let cost = self.spend_in_between();
         if let Some(turn) = self.turn.take() {
             self.sched.spend(&turn, cost);
@@ -356,12 +386,12 @@ impl Core {
     /// Makes `partition` the scope of what runs outside of all turns, until [`leave`](Self::leave).
     pub(crate) fn enter(&mut self, partition: PartitionId) {
         self.current = partition;
-        self.inside = true;
+        self.runner = Runner::Delivery;
     }
 
     pub(crate) fn leave(&mut self) {
         self.current = self.sched.root();
-        self.inside = false;
+        self.runner = Runner::Nobody;
     }
 
     fn begin_turn(&mut self, turn: Turn) -> Turn {
@@ -494,7 +524,7 @@ impl Core {
 
     /// Who creates what is created now: the handle that runs, with what it has used up to here.
     pub(crate) fn creator(&self) -> Option<Creator> {
-        if !self.inside {
+        if !self.is_running() {
             return None;
         }
         let since = if self.is_untimed() { self.stamp } else { self.clock.ticks() };

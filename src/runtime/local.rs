@@ -5,7 +5,6 @@ use std::future::Future;
 use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use crate::driver::Driver;
 use crate::injector::Drained;
@@ -55,8 +54,9 @@ impl Local {
     /// Queues a woken task at the tail of its own partition, whoever woke it.
     #[inline]
     pub(crate) fn queue(&self, task: Runnable<Shared>) {
-        let partition = PartitionId::from_bits(task.metadata().partition.load(Ordering::Relaxed));
-        let refused = self.core.borrow_mut().push(partition, Queued::Task(task));
+        let mut core = self.core.borrow_mut();
+        let partition = core.home_of(task.metadata());
+        let refused = core.push(partition, Queued::Task(task));
         // A registered task counts as a reference to its partition, which therefore is there.
         assert!(refused.is_ok(), "a task was woken whose partition is gone");
     }
@@ -143,7 +143,9 @@ impl Local {
     /// Takes in a task that was spawned on another thread.
     fn arrive(&self, runnable: Runnable<Shared>, target: &Target) {
         let mut core = self.core.borrow_mut();
-        let partition = core.resolve(target, &self.shared).filter(|_| !core.closed);
+        let adopter = core.adopter(runnable.metadata());
+        let partition = adopter.or_else(|| core.resolve(target, &self.shared));
+        let partition = partition.filter(|_| !core.closed);
         if let Some(partition) = partition {
             let key = core.tasks.next_key();
             self.admit(&mut core, key, runnable, partition, None);
@@ -155,11 +157,13 @@ impl Local {
 
     /// Forgets a task whose future has just been dropped.
     pub(crate) fn task_ended(&self, header: &Header<Shared>) {
-        let key = header.key.load(Ordering::Relaxed);
+        let key = header.key();
         let mut core = self.core.borrow_mut();
+        core.forget_moves(key);
         let entry = core.tasks.remove(key);
         core.probe.ended(header.id);
         if let Some(entry) = &entry {
+            core.forget_wants(entry.travels.as_deref());
             core.directory.task_removed(entry.partition);
         }
         drop(core);
@@ -211,7 +215,8 @@ impl Local {
     pub(crate) fn take(&self, message: Message) {
         match message {
             Message::Wake(task) => self.queue(task),
-            Message::WakeMain => self.queue_main(),
+            Message::WakeMain(main) if main.is_over() => {}
+            Message::WakeMain(_) => self.queue_main(),
             Message::Spawn(task, target) => {
                 self.arrive(task, &target);
                 drop(target);

@@ -214,9 +214,14 @@ impl Partition {
         self.inner.info.counters.load(self.inner.shared.now())
     }
 
-    /// Closes the partition: from now on it takes in nothing from outside. Its own tasks may still
-    /// spawn within it while they run to their end ([`Close::Drain`]), or are aborted
-    /// ([`Close::Cancel`]). It is freed when the last of them is gone.
+    /// Closes the partition: from now on it takes in nothing from outside, neither what is spawned
+    /// nor a task that would move there. Its own tasks may still spawn within it while they run to
+    /// their end ([`Close::Drain`]), or are aborted ([`Close::Cancel`]). It is freed when the last of
+    /// them is gone.
+    ///
+    /// Its own are all tasks that are in it, those included that have come for a
+    /// [`within`](crate::within) or are on their way, and those that are away for one: they come
+    /// back to it although it is closed. The future of `block_on` is not aborted, wherever it is.
     ///
     /// ROOT can be closed like any other; it exists all the same.
     pub fn close(&self, how: Close) {
@@ -238,6 +243,10 @@ impl Partition {
         self.inner.info.id
     }
 
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.inner.shared
+    }
+
     /// The id, for use by the loop behind `shared`.
     #[track_caller]
     pub(crate) fn id_in(&self, shared: &Arc<Shared>) -> PartitionId {
@@ -248,12 +257,10 @@ impl Partition {
 }
 
 impl Local {
-    /// Aborts every task of a partition. O(tasks of the loop).
+    /// Aborts every task that is in a partition, or belongs there and is away for a `within`.
+    /// O(tasks of the loop).
     fn abort_all_in(&self, partition: PartitionId) {
-        let tasks: Vec<_> = {
-            let core = self.core.borrow();
-            core.tasks.iter().filter(|task| task.partition == partition).map(|t| t.id).collect()
-        };
+        let tasks = self.core.borrow().tasks.of(partition);
         for id in tasks {
             self.abort(id);
         }
@@ -426,6 +433,16 @@ pub(crate) mod sealed {
 }
 
 use sealed::{Name, Named};
+
+impl Target {
+    pub(crate) fn as_name(&self) -> Name<'_> {
+        match self {
+            Self::Key(key) => Name::Key(key.as_ref()),
+            Self::Partition(partition) => Name::Partition(partition),
+            Self::Root => unreachable!("nobody but other threads asks for nothing"),
+        }
+    }
+}
 
 impl Name<'_> {
     /// A target that may travel to the loop.

@@ -13,6 +13,7 @@ use crate::runtime::directory::{PartitionInfo, Target};
 use crate::runtime::local::Local;
 use crate::runtime::offload::Blocking;
 use crate::runtime::panics::{PanicHook, UnhandledPanic};
+use crate::runtime::run::MainWaker;
 use crate::runtime::tasks::REMOTE;
 use crate::sched::{PartitionId, RegistrationId, TimerId};
 use crate::task::{Header, Home, Payload, Runnable, TaskId};
@@ -36,7 +37,7 @@ pub(crate) enum Message {
     /// A task was woken.
     Wake(Runnable<Shared>),
     /// The future that `block_on` runs was woken.
-    WakeMain,
+    WakeMain(Arc<MainWaker>),
     /// A task was spawned from outside.
     Spawn(Runnable<Shared>, Target),
     Abort(TaskId),
@@ -155,6 +156,12 @@ impl Home for Shared {
         }
         // Elsewhere the future never reached the loop, which then knows nothing of it.
         context::with_loop(&header.home, |local| local.task_ended(header));
+    }
+
+    fn pends() {
+        if let Some(local) = context::get() {
+            local.attend();
+        }
     }
 
     fn unhandled(&self, id: TaskId, location: &'static Location<'static>, payload: Payload) {

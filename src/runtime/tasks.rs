@@ -1,12 +1,12 @@
 //! The registry of tasks: who lives here, where they were spawned, how to reach them.
 
 use std::panic::Location;
-use std::sync::atomic::Ordering;
 use std::task::Waker;
 
 use indexmap::IndexMap;
 use slab::Slab;
 
+use crate::runtime::moves::Travels;
 use crate::runtime::shared::Shared;
 use crate::sched::PartitionId;
 use crate::task::{Header, TaskId};
@@ -21,7 +21,10 @@ pub(crate) struct Entry {
     pub(crate) waker: Waker,
     pub(crate) id: TaskId,
     pub(crate) location: &'static Location<'static>,
+    /// Where it is queued when it is woken.
     pub(crate) partition: PartitionId,
+    /// There once it has been in a `within`.
+    pub(crate) travels: Option<Box<Travels>>,
     pub(crate) name: Option<Box<str>>,
     /// How many tasks there were before it.
     pub(crate) spawned: u64,
@@ -57,8 +60,8 @@ impl Tasks {
         partition: PartitionId,
         name: Option<Box<str>>,
     ) {
-        header.key.store(key, Ordering::Relaxed);
-        header.partition.store(partition.to_bits(), Ordering::Relaxed);
+        header.set_key(key);
+        header.set_partition(partition);
         if header.id.0 & REMOTE != 0 {
             self.remote.insert(header.id, key);
         }
@@ -67,6 +70,7 @@ impl Tasks {
             id: header.id,
             location: header.location,
             partition,
+            travels: None,
             name,
             spawned: self.spawned,
             aborted: false,
@@ -107,19 +111,42 @@ impl Tasks {
         if self.aborts == 0 {
             return;
         }
-        let index = self.index(header.key.load(Ordering::Relaxed));
+        let index = self.index(header.key());
         if index.is_some_and(|index| self.entries[index].aborted) {
             header.end();
         }
     }
 
     pub(crate) fn get(&self, header: &Header<Shared>) -> Option<&Entry> {
-        let index = self.index(header.key.load(Ordering::Relaxed))?;
-        self.entries.get(index)
+        self.by_key(header.key())
+    }
+
+    pub(crate) fn by_key(&self, key: u64) -> Option<&Entry> {
+        self.entries.get(self.index(key)?)
+    }
+
+    pub(crate) fn by_key_mut(&mut self, key: u64) -> Option<&mut Entry> {
+        let index = self.index(key)?;
+        self.entries.get_mut(index)
+    }
+
+    /// Whether a task that was made on another thread has arrived, and has not ended.
+    pub(crate) fn has_arrived(&self, id: TaskId) -> bool {
+        id.0 & REMOTE == 0 || self.remote.contains_key(&id)
     }
 
     pub(crate) fn ids(&self) -> Vec<TaskId> {
         self.entries.iter().map(|(_, entry)| entry.id).collect()
+    }
+
+    /// Returns the tasks that are in a partition, or belong there and are away for a `within`.
+    /// O(tasks).
+    pub(crate) fn of(&self, partition: PartitionId) -> Vec<TaskId> {
+        let theirs = self.iter().filter(|task| {
+            task.partition == partition
+                || task.travels.as_ref().is_some_and(|travels| travels.belongs_to(partition))
+        });
+        theirs.map(|task| task.id).collect()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> {

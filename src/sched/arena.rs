@@ -147,6 +147,12 @@ impl<H> Arena<H> {
         Some(handle)
     }
 
+    /// Returns what is queued, first come first.
+    #[cfg(test)]
+    pub(super) fn handles(&self, index: u32) -> impl Iterator<Item = &H> {
+        self.nodes[index as usize].front.iter().chain(&self.cold[index as usize].rest)
+    }
+
     /// Takes the first handle that `is_it`, from wherever it is in the queue.
     pub(super) fn withdraw(&mut self, index: u32, mut is_it: impl FnMut(&H) -> bool) -> Option<H> {
         let node = &mut self.nodes[index as usize];

@@ -348,6 +348,12 @@ impl<H> Dispatcher<H> {
         self.nodes.find(id).map_or(0, |index| self.nodes[index].len as usize)
     }
 
+    /// Returns the handles a partition has queued, first come first.
+    #[cfg(test)]
+    pub(crate) fn handles(&self, id: PartitionId) -> impl Iterator<Item = &H> {
+        self.nodes.find(id).into_iter().flat_map(|index| self.nodes.handles(index))
+    }
+
     /// Returns how many handles are queued in all partitions.
     #[must_use]
     pub const fn queued_total(&self) -> usize {
