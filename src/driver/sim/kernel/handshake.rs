@@ -297,8 +297,8 @@ impl State {
                 self.stir_end(id, Side::Client, Stir::State);
                 self.acknowledge(id);
             }
-            Standing::Open => self.acknowledge(id),
-            _ => self.send_reset(id, Side::Server),
+            Standing::Dead | Standing::Gone => self.send_reset(id, Side::Server),
+            Standing::Open | Standing::Orphan => {}
         }
     }
 

@@ -265,7 +265,8 @@ pub(super) fn chance(rng: &mut Rng, probability: f64) -> bool {
 /// Which ways through the simulated network are meant.
 ///
 /// In the addresses, an unspecified IP (`0.0.0.0`, `::`) stands for every one and port 0 for every
-/// port, so that the address a listener tells can be used as it is.
+/// port, so that the address a listener tells can be used as it is. TCP clients have loopback
+/// addresses, whatever host they connect to.
 ///
 /// # Examples
 ///
@@ -372,6 +373,11 @@ impl Links {
 
     pub(super) fn is_cut(&self, from: SocketAddr, to: SocketAddr) -> bool {
         self.cuts.iter().any(|cut| cut.covers(from, to))
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.links.len()
     }
 
     pub(super) fn get(&self, id: LinkId) -> &Link {

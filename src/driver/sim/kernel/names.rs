@@ -86,10 +86,15 @@ impl Ports {
         at(addr.ip()).or_else(|| at(own)).or_else(|| at(v6)).copied()
     }
 
-    /// Gives a client the address from which to connect to `server`: the same IP.
+    /// Gives a client the address from which to connect to `server`.
+    ///
+    /// It is the loopback's whatever the server's, so that a route to or from a server's host is
+    /// told apart from one to or from its clients.
     pub(super) fn meet(&mut self, server: SocketAddr) -> Result<SocketAddr, Fault> {
+        let v4 = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let ip = if server.is_ipv4() { v4 } else { Ipv6Addr::LOCALHOST.into() };
         self.ephemeral(|ports, port| {
-            let client = SocketAddr::new(server.ip(), port);
+            let client = SocketAddr::new(ip, port);
             let is_free = ports.find(Protocol::Tcp, client).is_none();
             (is_free && client != server && ports.pairs.insert((client, server))).then_some(client)
         })

@@ -229,12 +229,10 @@ impl Pipe {
         self.last_at
     }
 
-    /// Like [`follow`](Self::follow), but not at the same time as what is still on its way.
+    /// Like [`follow`](Self::follow), but never at the same time as what was sent before.
     pub(super) fn follow_apart(&mut self, now: u64, link: &Link, rng: &mut Rng) -> u64 {
-        let last_at = self.last_at;
-        if self.follow(now, link, rng) == last_at && last_at > now {
-            self.last_at += 1;
-        }
+        let before = self.last_at;
+        self.last_at = self.follow(now, link, rng).max(before.saturating_add(1));
         self.last_at
     }
 

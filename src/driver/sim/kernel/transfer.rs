@@ -340,21 +340,15 @@ impl State {
 
     fn on_reset(&mut self, id: Id, to: Side) {
         let stream = self.stream(id);
-        let pipe = &stream.pipes[to.other()];
         match stream.ends[to].standing {
             Standing::Waiting if to == Side::Server => self.forsake(id),
-            _ if pipe.is_cut => {
+            _ if stream.incoming(to).is_cut => {
                 // What it answers is sent again after the cut, if anything was.
                 let is_asked_for = stream.pipes[to].is_unconfirmed();
                 stream.pipes[to.other()].lost_word |= is_asked_for;
             }
             Standing::Waiting => self.kill(id, to, Fault::Refused),
-            Standing::Open | Standing::Orphan => {
-                // What was sent before it may arrive at the same moment.
-                let upto = pipe.sent_upto();
-                self.on_arrival(id, to.other(), upto);
-                self.end_by_reset(id, to);
-            }
+            Standing::Open | Standing::Orphan => self.end_by_reset(id, to),
             Standing::Dead | Standing::Gone => {}
         }
         self.reap(id);

@@ -63,8 +63,8 @@ fn refused() {
 /// the end given up by both sides.
 #[test]
 fn timed_out() {
-    let addr = "10.0.0.1:0".parse().unwrap();
-    for route in [Route::To(addr), Route::From(addr)] {
+    let host = "10.0.0.1:0".parse().unwrap();
+    for route in [Route::To(host), Route::From(host)] {
         let world = World::new();
         let listener = world.listen("10.0.0.1:80");
         world.kernel.cut(route);
@@ -255,6 +255,7 @@ fn wildcards() {
     let (server, peer) = v4.accept().unwrap();
     assert_eq!(server.local_addr().unwrap().ip().unwrap().to_string(), "10.0.0.7:80");
     assert_eq!(peer, client.local_addr().unwrap());
+    assert!(peer.ip().unwrap().ip().is_loopback());
     assert_eq!(other.take_error().unwrap().unwrap().kind(), ErrorKind::ConnectionRefused);
     drop(v4);
 

@@ -124,6 +124,7 @@ fn links_of_their_own() {
     world.kernel.set_link(Route::To(addr("10.0.0.2:80")), slow(millis(3)));
     assert_eq!(times(&two).0, mean(millis(3), millis(1)));
     assert_eq!(times(&pair(&far)).0, mean(millis(3), millis(1)));
+    assert_eq!(world.kernel.enter().links.len(), 2 + 3);
     world.kernel.set_link(Route::All, slow(millis(2)));
     assert_eq!((times(&one), times(&two)), ((millis(2), millis(2)), (millis(2), millis(2))));
 }

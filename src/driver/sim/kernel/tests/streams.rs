@@ -212,8 +212,8 @@ fn resets_come_last() {
         let (client, server) = world.tcp();
         client.set_linger(Some(Duration::ZERO)).unwrap();
         client.write(b"sent").unwrap();
-        // Sent at the same time, and on its way behind it.
         drop(client);
+        world.settle();
         assert_eq!(drain(&server), (b"sent".to_vec(), Some(ErrorKind::ConnectionReset)));
     }
 }
