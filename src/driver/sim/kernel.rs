@@ -14,9 +14,19 @@
 //! the clock's time, so what it sees does not depend on who called before. One seed decides all that
 //! is left open: latencies, losses, short reads, and the order of what happens at the same time.
 //!
-//! The model is Linux's where the systems differ: which errors come when, which calls make which
-//! events. It is one machine that has every address there is; what lies between two of its addresses
-//! is a [`Link`].
+//! The model is Linux's where the systems differ: which errors come when, and which calls make which
+//! events. `tests/parity.rs` compares the two. It is one machine that has every address there is; what
+//! lies between two of its addresses is a [`Link`]. It differs from Linux in what nobody should
+//! depend on:
+//!
+//! | here | on Linux |
+//! |---|---|
+//! | a connection under way has a place in the backlog | it may find none at the last |
+//! | what is written is sent at once, whatever `nodelay` | small writes are gathered |
+//! | a writer is told of room if it had to stop | a Unix socket each time that its peer reads |
+//! | so is one who sends datagrams to a Unix socket | only if it is connected to it |
+//! | no probes of a silent peer, whatever `keepalive` | after hours |
+//! | a buffer of so many bytes takes so many | it counts its own expenses |
 
 mod address;
 mod arena;
