@@ -232,7 +232,7 @@ fn served_since(trace: &Trace, (since, from): (u32, u64), until: u32) -> String 
     for handle in &handles[first..begun(until).max(first)] {
         let (time, count) = served.entry(trace.name_of(handle.partition)).or_default();
         *time += handle.end.min(to).saturating_sub(handle.start.max(from));
-        *count += 1;
+        *count += usize::from(!handle.delivery);
     }
     let mut served: Vec<_> = served.into_iter().collect();
     served.sort_by_key(|(_, got)| Reverse(*got));

@@ -10,7 +10,8 @@ use crate::trace::{Packed, What};
 
 asserts! {
     /// Asserts P10 and P11. A ready source or due timer of an idle partition is noticed within one
-    /// harvest period and one handle, or 64 handles where the budget does not measure them. And
+    /// harvest period and one handle, or 64 handles where the budget does not measure them; and
+    /// the deliveries before and after that handle, should these take time. And
     /// what is noticed is delivered after at most the handles that were queued in the partition by
     /// then.
     assert_delivered_within, check_delivered_within;
@@ -35,6 +36,7 @@ pub fn check_delivered_within(trace: &Trace) -> Result<(), Violation> {
             match change.change {
                 Change::Comes(who) => post.offices[who as usize].idle_since = None,
                 Change::Goes(who) => post.goes(who, change.at),
+                Change::Begins(_) => post.begun += 1,
                 _ => {}
             }
         }
@@ -46,7 +48,7 @@ pub fn check_delivered_within(trace: &Trace) -> Result<(), Violation> {
 struct Post<'a> {
     trace: &'a Trace,
     offices: Vec<Office>,
-    /// The handles that have begun.
+    /// The handles and deliveries that have begun.
     begun: usize,
 }
 
@@ -81,7 +83,6 @@ impl Post<'_> {
         match event.what() {
             What::Wake => office.queued += 1,
             What::Run => {
-                self.begun += 1;
                 office.queued = office.queued.saturating_sub(1);
                 if let Some(due) = &mut office.due {
                     due.ran += 1;
@@ -115,9 +116,7 @@ impl Post<'_> {
     /// Something of an idle partition was noticed that was so since `since`.
     fn noticed(&self, index: u32, event: Packed, since: u64) -> Result<(), Violation> {
         let record = self.trace.record();
-        let last = if record.settings.timed() { 1 } else { UNTIMED };
-        let handles = &self.trace.history().handles[self.begun.saturating_sub(last)..self.begun];
-        let handles: u64 = handles.iter().map(|handle| handle.elapsed()).sum();
+        let handles = self.last_run(since);
         let bound = record.harvest_period.saturating_add(handles);
         let late = event.at.saturating_sub(since);
         if late <= bound {
@@ -137,6 +136,23 @@ impl Post<'_> {
             served_since(self.trace, (self.event_at(since), since), index),
         );
         Err(Violation::new(self.trace, "P10", index, story))
+    }
+
+    /// How long the last handle ran, or as many as are not timed, and the deliveries around it.
+    fn last_run(&self, since: u64) -> u64 {
+        let mut left = if self.trace.settings().timed() { 1 } else { UNTIMED };
+        let handles = self.trace.history().handles[..self.begun].iter().rev();
+        let mut sum = 0;
+        for handle in handles.take_while(|handle| handle.end > since) {
+            if !handle.delivery {
+                if left == 0 {
+                    break;
+                }
+                left -= 1;
+            }
+            sum += handle.elapsed();
+        }
+        sum
     }
 
     /// The last event that was not after a time.

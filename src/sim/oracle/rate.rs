@@ -56,12 +56,12 @@ fn windows(cuts: &[u32], services: u32) -> Vec<Windows> {
     for to in cuts.iter().copied().chain([services]) {
         let mut size = SHORTEST;
         // One handle alone is within any bound.
-        while from + 1 < to {
+        if from + 1 < to {
             all.push(Windows { from, to, size });
-            if size >= to - from {
-                break;
-            }
+        }
+        while size < to - from {
             size = size.saturating_mul(LONGER);
+            all.push(Windows { from, to, size });
         }
         from = to;
     }

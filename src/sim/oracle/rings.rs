@@ -70,8 +70,9 @@ pub(super) struct Member {
     pub(super) served: Vec<u64>,
     pub(super) busy: Vec<Stretch>,
     pub(super) eras: Vec<Era>,
-    /// What its costliest handle cost.
+    /// What its costliest handle cost, and its costliest delivery, which may come on top.
     pub(super) dearest: u64,
+    pub(super) delivery: u64,
     /// The lowest and the highest of its allotments.
     pub(super) allotment_min: u64,
     pub(super) allotment_max: u64,
@@ -205,12 +206,17 @@ impl Rings {
                 ring.services.push(Service { member, cost, handle: number as u32 });
                 let member = &mut ring.members[member as usize];
                 member.services.push(place);
-                member.dearest = member.dearest.max(cost);
+                if handle.delivery {
+                    member.delivery = member.delivery.max(cost);
+                } else {
+                    member.dearest = member.dearest.max(cost);
+                }
             }
         }
         for ring in &mut self.rings {
             ring.clock = sums(ring.services.iter().map(|service| service.cost));
             for member in &mut ring.members {
+                member.dearest = member.dearest.saturating_add(member.delivery);
                 let costs = member.services.iter();
                 member.served = sums(costs.map(|place| ring.services[*place as usize].cost));
             }
@@ -303,7 +309,8 @@ impl Rings {
             }
             let ring = &self.rings[seat.ring];
             for place in ring.members[seat.member as usize].within(first, end) {
-                let cost = ring.services[*place as usize].cost;
+                let member = &ring.members[seat.member as usize];
+                let cost = ring.services[*place as usize].cost.saturating_add(member.delivery);
                 overdraft = overdraft.max(Overdraft { cost, allotment });
                 if cost > forgiven {
                     eras.push(Era { first, end: *place, weight: *weight, allotment });
@@ -373,6 +380,7 @@ fn member(who: Who) -> Member {
         busy: Vec::new(),
         eras: Vec::new(),
         dearest: 0,
+        delivery: 0,
         allotment_min: 1,
         allotment_max: 1,
         overdraft: Overdraft { cost: 0, allotment: 1 },

@@ -40,7 +40,7 @@ fn check_ring(ring: &Ring, trace: &Trace) -> Result<(), Violation> {
     if trace.settings().timed() && least == 1 {
         return Ok(());
     }
-    for (first, end, runnable) in settled(ring, least) {
+    for (first, end, runnable) in settled(ring, trace, least) {
         let rows = rows(ring, first, end);
         // Who has not run owes more than a round, perhaps. From there on, until the round is over
         // in which all have, a turn may be in parts.
@@ -65,13 +65,16 @@ fn check_ring(ring: &Ring, trace: &Trace) -> Result<(), Violation> {
 
 /// The ranges of services in which the same members, two at least, are runnable and all handles
 /// are light; and how many members that are.
-fn settled(ring: &Ring, least: u64) -> Vec<(u32, u32, usize)> {
+fn settled(ring: &Ring, trace: &Trace, least: u64) -> Vec<(u32, u32, usize)> {
     let stretches = ring.members.iter().flat_map(|member| &member.busy);
     let mut changes: Vec<(u32, i32)> =
         stretches.flat_map(|stretch| [(stretch.first, 1), (stretch.end, -1)]).collect();
     changes.extend(ring.cuts.iter().map(|cut| (*cut, 0)));
-    let heavy = ring.services.iter().enumerate().filter(|(_, service)| service.cost > least);
-    changes.extend(heavy.flat_map(|(place, _)| [(place as u32, 0), (place as u32 + 1, 0)]));
+    let is_heavy = |place: u32| {
+        ring.services[place as usize].cost > least || ring.handle(place, trace).delivery
+    };
+    let heavy = (0..ring.services.len() as u32).filter(|place| is_heavy(*place));
+    changes.extend(heavy.flat_map(|place| [(place, 0), (place + 1, 0)]));
     changes.sort_unstable();
     let (mut ranges, mut since, mut runnable) = (Vec::new(), 0, 0);
     for (place, change) in changes {
@@ -81,8 +84,7 @@ fn settled(ring: &Ring, least: u64) -> Vec<(u32, u32, usize)> {
         }
         runnable += change;
     }
-    let heavy = |first: u32| ring.services[first as usize].cost > least;
-    ranges.retain(|(first, _, runnable)| *runnable > 1 && !heavy(*first));
+    ranges.retain(|(first, _, runnable)| *runnable > 1 && !is_heavy(*first));
     ranges
 }
 

@@ -7,7 +7,7 @@ use super::order::events;
 use super::rings::{Ring, Rings, Seat};
 use super::{At, Violation, asserts, expect, quoted, served_most};
 use crate::sim::Trace;
-use crate::sim::trace::{Handle, Unserved, cost_text};
+use crate::sim::trace::{Change, Handle, Move, Unserved, cost_text};
 use crate::trace::{Packed, What, Why};
 
 asserts! {
@@ -60,7 +60,8 @@ pub fn check_answers_within(
     let history = trace.history();
     for who in trace.partitions(partition) {
         let life = &history.lives[*who as usize];
-        for handle in life.handles.iter().map(|handle| &history.handles[*handle as usize]) {
+        let handles = life.handles.iter().map(|handle| &history.handles[*handle as usize]);
+        for handle in handles.filter(|handle| !handle.delivery) {
             if Duration::from_nanos(handle.end - handle.woken) > bound {
                 return Err(late(trace, handle, bound));
             }
@@ -139,10 +140,10 @@ struct Lines<'a> {
     lines: Vec<Line>,
     /// How many members of each group exist.
     members: Vec<u32>,
+    /// Whose turn it is.
+    turn: Option<u32>,
     /// The handle that runs.
     running: Option<usize>,
-    /// How many have begun.
-    handles: usize,
     /// What the last handle of the turn cost.
     last: u64,
 }
@@ -152,7 +153,7 @@ impl<'a> Lines<'a> {
         let rings = Rings::of(trace);
         let lines = rings.rings.iter().map(|ring| Line::new(ring.members.len())).collect();
         let members = vec![0; rings.groups.len()];
-        Self { trace, scope, rings, lines, members, running: None, handles: 0, last: 0 }
+        Self { trace, scope, rings, lines, members, turn: None, running: None, last: 0 }
     }
 
     fn check(mut self) -> Result<(), Violation> {
@@ -162,8 +163,19 @@ impl<'a> Lines<'a> {
                 self.created(who as u32);
             }
         }
+        let mut moves = self.trace.history().moves.iter().peekable();
         for (index, event) in events(self.trace) {
+            let ends =
+                |change: &&Move| change.event == index && matches!(change.change, Change::Ends);
+            if moves.next_if(ends).is_some() {
+                self.ran();
+            }
             self.note(index, event)?;
+            while let Some(change) = moves.next_if(|change| change.event == index) {
+                if let Change::Begins(handle) = change.change {
+                    self.running = Some(handle as usize);
+                }
+            }
         }
         let last = self.trace.len().saturating_sub(1) as u32;
         for ring in 0..self.lines.len() {
@@ -199,15 +211,14 @@ impl<'a> Lines<'a> {
             }
             What::Turn { .. } => {
                 self.last = 0;
+                self.turn = Some(who);
                 self.serve(who, index)?;
             }
-            What::Run => {
-                self.serve(who, index)?;
-                self.running = Some(self.handles);
-                self.handles += 1;
+            What::Run => self.serve(who, index)?,
+            What::TurnEnd(why) => {
+                self.turn = None;
+                self.ended(who, index, why);
             }
-            What::Ran | What::Done => self.ran(),
-            What::TurnEnd(why) => self.ended(who, index, why),
             _ => {}
         }
         Ok(())
@@ -245,7 +256,11 @@ impl<'a> Lines<'a> {
         let settings = self.trace.settings();
         let running = self.running_in(seat.ring);
         let handle = running.map(|handle| &self.trace.history().handles[handle]);
-        let running = handle.map_or(0, |handle| handle.cost);
+        // Who runs dry delivers before its turn ends.
+        let turn = self.turn.map(|who| self.rings.seats_of(who).0);
+        let turn = turn.filter(|turn| seat.ring == 0 || turn.ring == seat.ring);
+        let delivery = turn.map_or(0, |turn| self.rings.member(turn).delivery);
+        let running = handle.map_or(0, |handle| handle.cost).saturating_add(delivery);
         // What it has taken so far was before.
         let taken = handle.map_or(0, |handle| handle.cost - handle.rest(at, settings));
         self.alone(seat.ring);
@@ -300,7 +315,9 @@ impl<'a> Lines<'a> {
     fn ran(&mut self) {
         let Some(handle) = self.running.take() else { return };
         let handle = &self.trace.history().handles[handle];
-        self.last = handle.cost;
+        // A delivery adds to what the handle before it overdrew.
+        let before = if handle.delivery { self.last } else { 0 };
+        self.last = before.saturating_add(handle.cost);
         let (seat, group) = self.rings.seats_of(handle.partition);
         for seat in [Some(seat), group].into_iter().flatten() {
             self.lines[seat.ring].advance(handle.cost);

@@ -19,8 +19,10 @@ pub(crate) struct Handle {
     pub(crate) partition: u32,
     /// The event with which it began.
     pub(crate) event: u32,
-    /// The event with which it ended; `u32::MAX` if the trace ended first.
+    /// The event with which it ended, or before which; `u32::MAX` if the trace ended first.
     pub(crate) ended: u32,
+    /// It is no handle but a delivery, for which its partition pays as for one.
+    pub(crate) delivery: bool,
 }
 
 impl Handle {
@@ -125,6 +127,8 @@ struct Reader<'a> {
     /// Whether turns are told. If not, a partition is idle when its queue is empty.
     turns: bool,
     running: bool,
+    /// The event before which the delivery that runs ends.
+    delivers_until: Option<u32>,
     /// The event that is being read.
     now: (u64, u32),
 }
@@ -150,11 +154,15 @@ impl<'a> Reader<'a> {
         history.lives.extend(record.partitions.iter().map(|note| life(note.weight)));
         let open = record.partitions.iter().map(|_| Open::default()).collect();
         let turns = record.events.iter().any(|event| matches!(event.what(), What::Turn { .. }));
-        Self { record, history, open, turns, running: false, now: (0, 0) }
+        Self { record, history, open, turns, running: false, delivers_until: None, now: (0, 0) }
     }
 
     fn read(&mut self, index: u32, event: Packed) {
         self.now = (event.at, index);
+        if self.delivers_until == Some(index) {
+            self.delivers_until = None;
+            self.tell(Change::Ends);
+        }
         let what = event.what();
         if let What::GroupWeight { group, weight } = what {
             self.history.groups[group as usize].push((index, weight));
@@ -179,6 +187,7 @@ impl<'a> Reader<'a> {
             }
             What::Roused { .. } => self.rouse(who),
             What::Run => self.begin(index, event),
+            What::Deliver { .. } => self.deliver(index, event),
             What::Ran | What::Done => self.end(),
             What::TurnEnd(Why::Idle | Why::Removed) => self.idle(who),
             _ => {}
@@ -210,8 +219,6 @@ impl<'a> Reader<'a> {
         let place = queue.iter().position(|queued| queued.task == task);
         let queued = place.and_then(|place| queue.remove(place));
         let queued = queued.unwrap_or(Unserved { woken: at, event: index, task });
-        self.rouse(partition);
-        let number = self.history.handles.len() as u32;
         let cost = self.record.settings.price_nanos(0);
         let handle = Handle {
             woken: queued.woken,
@@ -222,14 +229,51 @@ impl<'a> Reader<'a> {
             partition,
             event: index,
             ended: u32::MAX,
+            delivery: false,
         };
+        self.enter(handle);
+        self.running = true;
+    }
+
+    /// A delivery that takes time is paid for. It ends before whatever is not its doing.
+    fn deliver(&mut self, index: u32, event: Packed) {
+        let doings = self.record.events[index as usize + 1..].iter().take_while(|event| {
+            use What::{Created, GroupCreated, GroupStands, Ready, Roused, Wake};
+            let what = event.what();
+            let made = matches!(what, Created { .. } | GroupCreated { .. });
+            made || matches!(what, Wake | Roused { .. } | GroupStands { .. } | Ready { .. })
+        });
+        let ended = index + 1 + doings.count() as u32;
+        let Some(end) = self.record.events.get(ended as usize).map(|event| event.at) else {
+            return;
+        };
+        if end == event.at || !self.record.settings.timed() {
+            return;
+        }
+        let Packed { at, partition, .. } = event;
+        self.enter(Handle {
+            woken: at,
+            queued: index,
+            start: at,
+            end,
+            cost: end - at,
+            partition,
+            event: index,
+            ended,
+            delivery: true,
+        });
+        self.delivers_until = Some(ended);
+    }
+
+    fn enter(&mut self, handle: Handle) {
+        let (number, partition) = (self.history.handles.len() as u32, handle.partition);
+        self.rouse(partition);
         self.history.handles.push(handle);
         let handles = &self.history.handles;
         let life = &mut self.history.lives[partition as usize];
         let before = life.handles.last().map_or(0, |last| handles[*last as usize].elapsed());
         life.served.push(life.served.last().map_or(0, |served| served + before));
         life.handles.push(number);
-        self.running = true;
         self.tell(Change::Begins(number));
     }
 

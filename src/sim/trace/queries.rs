@@ -1,5 +1,6 @@
 //! Questions about a trace: who got how much, and who waited how long.
 
+use std::cmp::Reverse;
 use std::ops::RangeBounds;
 use std::time::Duration;
 
@@ -145,7 +146,9 @@ impl Trace {
             let handles = &history.lives[*who as usize].handles;
             let first = handles.partition_point(|handle| start(handle) < from);
             let end = handles.partition_point(|handle| start(handle) <= to);
-            handles[first..end.max(first)].iter().map(|handle| &history.handles[*handle as usize])
+            let handles = handles[first..end.max(first)].iter();
+            let handles = handles.map(|handle| &history.handles[*handle as usize]);
+            handles.filter(|handle| !handle.delivery)
         })
     }
 
@@ -232,10 +235,10 @@ impl Trace {
         for handle in self.overlapping(from, to) {
             let share = &mut shares[self.place_of(handle.partition)];
             share.service += Duration::from_nanos(handle.end.min(to) - handle.start.max(from));
-            share.handles += usize::from(handle.start >= from);
+            share.handles += usize::from(handle.start >= from && !handle.delivery);
         }
         // The sort is stable: who got the same stays in the order of first appearance.
-        shares.sort_by(|a, b| (b.service, b.handles).cmp(&(a.service, a.handles)));
+        shares.sort_by_key(|share| Reverse((share.service, share.handles)));
         shares
     }
 
@@ -247,7 +250,7 @@ impl Trace {
         &handles[first..end.max(first)]
     }
 
-    /// Returns how long the thread ran handles in the window. O(handles in the window).
+    /// Returns how long the thread ran handles, and deliveries that take time, in the window. O(handles in the window).
     ///
     /// # Panics
     ///

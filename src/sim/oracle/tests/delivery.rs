@@ -50,6 +50,30 @@ fn p10_allows_for_handles_that_are_not_timed() {
     broken(run(3_500 - 3_301), "P10", &["3.301µs later, where 3.3µs are allowed"]);
 }
 
+/// A delivery that takes time, as when a waker computes, counts as a handle of its partition.
+#[test]
+fn deliveries_count_as_handles() {
+    let run = |since: u64| {
+        let (mut script, a, hog) = script(timed(100));
+        script.run_again(hog, 9, 90).tell(hog, 0, What::Deliver { wakes: 1 }).pass(60);
+        script.wake(hog, 8).pass(20).run_again(hog, 9, 10).tell(a, 0, ready(since));
+        script.trace()
+    };
+    assert_eq!(run(0).service("hog", ..), Duration::from_nanos(180));
+    assert_eq!(run(0).handles("hog", ..), 2);
+    // 100 between two harvests, 80 to deliver, and a handle of 10.
+    let wake = |since| check_delivered_within(&run(since));
+    assert_eq!((wake(0), wake(5)), (Ok(()), Ok(())));
+    let (mut script, a, hog) = script(timed(100));
+    script.pass(1).run_again(hog, 9, 90).tell(hog, 0, What::Deliver { wakes: 0 }).pass(80);
+    script.run_again(hog, 9, 90).run_again(hog, 9, 20).tell(a, 0, ready(100));
+    broken(
+        check_delivered_within(&script.trace()),
+        "P10",
+        &["181ns later, where 120ns are allowed"],
+    );
+}
+
 /// It is of partitions that are idle; what was so before is none of it.
 #[test]
 fn p10_is_about_the_idle() {
