@@ -168,9 +168,11 @@ impl Core {
         is_it: impl FnMut(&Queued) -> bool,
     ) -> Option<Queued> {
         let handle = self.sched.withdraw(partition, is_it)?;
+        let (task, idle) = (self.probe.task(&handle), !self.sched.is_runnable(partition));
+        self.probe.withdrawn(partition, task, idle);
         if let Some(counters) = self.directory.counters(partition) {
             counters.queued(self.sched.queue_len(partition), self.stamp);
-            if !self.sched.is_runnable(partition) {
+            if idle {
                 counters.enter(State::Waiting, self.stamp);
                 counters.rested();
             }

@@ -62,6 +62,8 @@ impl Probe {
         fn task(handle: &Queued) -> u64;
         /// A handle of `task` was queued.
         fn woken(partition: PartitionId, task: u64);
+        /// A queued handle of `task` was taken back, which may have left the partition idle.
+        fn withdrawn(partition: PartitionId, task: u64, idle: bool);
         /// An idle partition became runnable.
         fn roused(partition: PartitionId, sched: &Dispatcher<Queued>);
         /// A handle or a delivery was charged.

@@ -26,6 +26,7 @@ fn any_what() -> impl Strategy<Value = What> {
         (0..1u32 << 23, any::<u32>())
             .prop_map(|(group, weight)| What::GroupWeight { group, weight }),
         Just(What::Wake),
+        any::<bool>().prop_map(|idle| What::Withdrawn { idle }),
         place().prop_map(|(ahead, left)| What::Roused { ahead, left }),
         place().prop_map(|(ahead, left)| What::GroupStands { ahead, left }),
         time.clone().prop_map(|since| What::Ready { since }),

@@ -36,6 +36,11 @@ pub enum What {
     },
     /// A handle of the task was queued at the tail of the partition.
     Wake,
+    /// A handle of the task was taken out of the queue of the partition, since the task was adopted.
+    Withdrawn {
+        /// Whether the partition has nothing left to do by that.
+        idle: bool,
+    },
     /// The partition was idle and took its place in line. What the running handle creates takes
     /// its place when that handle has been charged.
     Roused {
@@ -166,6 +171,7 @@ impl What {
             Self::Round(round) => (17, round.min(PAYLOAD_MAX)),
             Self::Start => (18, 0),
             Self::Stop => (19, 0),
+            Self::Withdrawn { idle } => (20, u64::from(idle)),
         };
         payload << 8 | kind
     }
@@ -203,7 +209,8 @@ impl What {
             },
             17 => Self::Round(payload),
             18 => Self::Start,
-            _ => Self::Stop,
+            19 => Self::Stop,
+            _ => Self::Withdrawn { idle: payload != 0 },
         }
     }
 }

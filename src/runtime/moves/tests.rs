@@ -315,8 +315,10 @@ fn run(seed: u64, programs: Vec<(u8, Ops)>, main: Ops) {
         world.polls.get()
     });
     assert_eq!(*world.failures.borrow(), [""; 0]);
-    let count_main = runtime.handle().metrics().handles;
-    assert!(count_main >= polls, "every poll of a task is a handle");
+    let handles = runtime.handle().metrics().handles;
+    assert!(handles >= polls, "every poll of a task is a handle");
+    // No wake is lost or doubled, each handle runs in its turn, and nobody waits for too long.
+    sim::oracle::assert_all(&runtime.trace());
     runtime.block_on(async {
         sleep(US).await;
         let left: Vec<_> = Handle::current().partitions().iter().map(Partition::name).collect();

@@ -141,6 +141,13 @@ impl Watch {
         self.note_task(partition, task, What::Wake);
     }
 
+    pub(super) fn withdrawn(&mut self, partition: PartitionId, task: u64, idle: bool) {
+        if let (true, Some(roused)) = (idle, self.unborn.get_mut(&partition)) {
+            *roused = false;
+        }
+        self.note_task(partition, task, What::Withdrawn { idle });
+    }
+
     pub(super) fn roused(&mut self, partition: PartitionId, sched: &Dispatcher<Queued>) {
         match self.unborn.get_mut(&partition) {
             Some(roused) => *roused = true,

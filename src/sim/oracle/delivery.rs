@@ -82,6 +82,7 @@ impl Post<'_> {
         let Some(office) = self.offices.get_mut(event.partition as usize) else { return Ok(()) };
         match event.what() {
             What::Wake => office.queued += 1,
+            What::Withdrawn { .. } => office.queued = office.queued.saturating_sub(1),
             What::Run => {
                 office.queued = office.queued.saturating_sub(1);
                 if let Some(due) = &mut office.due {

@@ -32,6 +32,7 @@ pub fn check_fifo_within(trace: &Trace) -> Result<(), Violation> {
         let Some(queue) = queues.get_mut(event.partition as usize) else { continue };
         match event.what() {
             What::Wake => queue.push_back((event.task, index)),
+            What::Withdrawn { .. } => queue.retain(|queued| queued.0 != event.task),
             What::Run => match queue.iter().position(|queued| queued.0 == event.task) {
                 Some(0) => drop(queue.pop_front()),
                 // That it was not woken is not for this proposition.
@@ -104,6 +105,7 @@ impl<'a> Ledger<'a> {
             What::Start => self.stopped = false,
             What::Stop => self.stopped = true,
             What::Wake => self.wake(index, event)?,
+            What::Withdrawn { .. } => self.withdrawn(index, event)?,
             What::Run => self.run(index, event)?,
             What::Ran | What::Done => self.ran(index, event)?,
             What::Freed if !self.stopped && self.queued[event.partition as usize] > 0 => {
@@ -133,6 +135,19 @@ impl<'a> Ledger<'a> {
                 Err(self.broken(index, format!("queued a task that was queued since {before}")))
             }
         }
+    }
+
+    fn withdrawn(&mut self, index: u32, event: Packed) -> Result<(), Violation> {
+        if event.task == MAIN || event.task == NOBODY {
+            self.main = self.main.saturating_sub(1);
+        } else {
+            let queued = self.tasks.get_mut(event.task as usize).and_then(Option::take);
+            if queued.is_none_or(|(partition, _)| partition != event.partition) {
+                return Err(self.broken(index, "lost a handle that nobody had queued there".into()));
+            }
+        }
+        self.queued[event.partition as usize] -= 1;
+        Ok(())
     }
 
     fn run(&mut self, index: u32, event: Packed) -> Result<(), Violation> {

@@ -191,6 +191,7 @@ impl<'a> Lines<'a> {
         match event.what() {
             What::Created { .. } => self.created(who),
             What::Freed => self.freed(who),
+            What::Withdrawn { idle: true } => self.left(who),
             What::Roused { ahead, left } => {
                 let (seat, _) = self.rings.seats_of(who);
                 self.rouse(seat, (index, event.at), (ahead, left));
@@ -247,6 +248,15 @@ impl<'a> Lines<'a> {
             self.lines[0].exit(self.rings.member(group));
         }
         if self.lines[seat.ring].in_line() == 0 {
+            self.lines[0].leave(group.member);
+        }
+    }
+
+    /// One leaves the line, and its group if it was the last of it.
+    fn left(&mut self, who: u32) {
+        let (seat, group) = self.rings.seats_of(who);
+        self.lines[seat.ring].leave(seat.member);
+        if let Some(group) = group.filter(|_| self.lines[seat.ring].in_line() == 0) {
             self.lines[0].leave(group.member);
         }
     }

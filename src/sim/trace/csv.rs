@@ -97,6 +97,7 @@ fn write_what(line: &mut String, what: What) {
             write!(line, "group_weight,group={group} weight={weight}")
         }
         What::Wake => write!(line, "wake,"),
+        What::Withdrawn { idle } => write!(line, "withdrawn,idle={idle}"),
         What::Roused { ahead, left } => write!(line, "roused,ahead={ahead} left={left}"),
         What::GroupStands { ahead, left } => write!(line, "group_stands,ahead={ahead} left={left}"),
         What::Ready { since } => write!(line, "ready,since={}", since.as_nanos()),

@@ -185,6 +185,12 @@ impl<'a> Reader<'a> {
                 self.open[who as usize].queue.push_back(queued);
                 self.rouse(who);
             }
+            What::Withdrawn { idle } => {
+                self.open[who as usize].queue.retain(|queued| queued.task != event.task);
+                if idle {
+                    self.idle(who);
+                }
+            }
             What::Roused { .. } => self.rouse(who),
             What::Run => self.begin(index, event),
             What::Deliver { .. } => self.deliver(index, event),
