@@ -87,6 +87,11 @@ impl ScheduledIo {
         self.half(direction).waited.load(Ordering::SeqCst)
     }
 
+    /// Whether anybody has ever waited.
+    pub(crate) fn was_awaited(&self, direction: Direction) -> bool {
+        self.half(direction).with(|waiters| waiters.was_awaited())
+    }
+
     /// Takes everybody who waits, to be woken by the caller when it holds no lock or borrow.
     pub(crate) fn take_wakers(&self, direction: Direction, wakers: &mut Vec<Waker>) {
         self.half(direction).take_wakers(wakers);

@@ -24,8 +24,7 @@ pub(crate) struct Driver {
     clock: Arc<Manual>,
     registry: Arc<Registry>,
     sources: Count,
-    /// Pollers of its own that were asked for. All of them are the kernel's one; what a move
-    /// between pollers does, a second registration that reports anew, it does all the same.
+    /// Pollers of its own that were asked for. All of them are the kernel's one.
     isolated: usize,
 }
 

@@ -1,6 +1,6 @@
 //! Which loop this thread runs.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::clock;
 use crate::runtime::local::Local;
 use crate::runtime::shared::Shared;
+use crate::sched::PartitionId;
 use crate::task::Runnable;
 
 thread_local! {
@@ -15,6 +16,29 @@ thread_local! {
     // one of those still finds itself when it shuts down. `Entered` is what empties it.
     static CURRENT: ManuallyDrop<RefCell<Option<Rc<Local>>>> =
         const { ManuallyDrop::new(RefCell::new(None)) };
+
+    /// The loop, by its address, and the partition, as bits, of the handle that runs; zeros between
+    /// two handles.
+    static HANDLE: Cell<(usize, u64)> = const { Cell::new((0, 0)) };
+}
+
+/// Notes that a handle of a partition begins.
+#[inline]
+pub(crate) fn begin_handle(shared: &Arc<Shared>, partition: PartitionId) {
+    HANDLE.set((Arc::as_ptr(shared).addr(), partition.to_bits()));
+}
+
+/// Notes that it has ended.
+#[inline]
+pub(crate) fn end_handle() {
+    HANDLE.set((0, 0));
+}
+
+/// Whether a handle of `partition` runs on this thread: a load and two comparisons. `false` also
+/// while a delivery of the partition runs, or its destructors at the end.
+#[inline]
+pub(crate) fn is_handle_of(shared: &Arc<Shared>, partition: PartitionId) -> bool {
+    HANDLE.get() == (Arc::as_ptr(shared).addr(), partition.to_bits())
 }
 
 /// Leaves the loop again when dropped, back to the one it was entered from.

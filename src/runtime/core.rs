@@ -36,7 +36,8 @@ pub(crate) enum Queued {
 
 /// What the run loop has to do next.
 pub(crate) enum Action {
-    Run(Queued),
+    /// A handle of that partition.
+    Run(PartitionId, Queued),
     /// The partition whose turn it is ran dry: turn its readiness and due timers into wakes.
     Deliver,
     /// It ran dry and the last harvest is a while ago: harvest before the delivery.
@@ -275,7 +276,7 @@ impl Core {
                         }
                     };
                     self.probe.runs(self.current, &handle);
-                    return Action::Run(handle);
+                    return Action::Run(self.current, handle);
                 }
                 Step::Deliver => {
                     if self.harvest_is_stale() {

@@ -160,8 +160,6 @@ pub(crate) struct Registration {
 struct Home {
     poller: PollerId,
     registry: Arc<Registry>,
-    /// False only after a move between pollers that the kernel refused.
-    watched: bool,
 }
 
 impl Registration {
@@ -199,17 +197,15 @@ impl Registration {
             interest,
             #[cfg(unix)]
             descriptor: source.descriptor(),
-            home: Mutex::new(Home { poller, registry, watched: true }),
+            home: Mutex::new(Home { poller, registry }),
         })
     }
 
     /// Takes the source off the loop, on whichever thread this is.
     fn end<S: Source>(&mut self, source: &mut S) {
         let home = self.home();
-        if home.watched {
-            // Fails if the fd was closed behind our back; then the kernel has forgotten it.
-            let _ = home.registry.deregister(source);
-        }
+        // Fails if the fd was closed behind our back; then the kernel has forgotten it.
+        let _ = home.registry.deregister(source);
         drop(home);
         let on_loop = context::with_loop(&self.shared, |local| local.deregister(self.id));
         if on_loop.is_none() {
@@ -222,71 +218,83 @@ impl Registration {
         self.home.lock().expect("no code that panics runs under this lock")
     }
 
-    /// Makes the direction the running task's partition's own: it has to wait for it.
+    /// Makes the direction the running task's partition's own: it has to wait for it. If it is
+    /// already, that is all it costs to know.
     ///
     /// Elsewhere than on the loop's thread nobody can say whose it would be, so it stays.
     #[inline]
-    fn claim(&self, direction: Direction) -> io::Result<()> {
-        let claimed = context::with_loop(&self.shared, |local| {
-            let current = local.core.borrow().scope();
-            let owner = self.io.owner(direction);
-            if owner == current {
-                return Ok(());
-            }
-            self.change_owner(local, direction, owner, current)
-        });
-        claimed.unwrap_or(Ok(()))
+    fn claim(&self, direction: Direction) {
+        if !context::is_handle_of(&self.shared, self.io.owner(direction)) {
+            self.claim_anew(direction);
+        }
     }
 
-    fn change_owner(
-        &self,
-        local: &Local,
-        direction: Direction,
-        old: PartitionId,
-        new: PartitionId,
-    ) -> io::Result<()> {
-        if direction == Direction::Read {
+    #[cold]
+    fn claim_anew(&self, direction: Direction) {
+        context::with_loop(&self.shared, |local| {
+            let current = local.core.borrow().scope();
+            if self.io.owner(direction) != current {
+                self.change_owner(local, direction, current);
+            }
+        });
+    }
+
+    /// Gives a direction to another partition, and if it is that of the reader, the fd to the poller
+    /// of that one. A direction that nobody ever waited for goes along with the other: so the fd of
+    /// a stream that is only written is in the poller of its writer.
+    fn change_owner(&self, local: &Local, direction: Direction, new: PartitionId) {
+        let alone = direction == Direction::Write && !self.io.was_awaited(Direction::Read);
+        if direction == Direction::Read || alone {
             let poller = local.core.borrow().poller_of(new);
-            self.move_to(local, poller)?;
+            self.move_to(local, poller);
         }
+        self.set_owner(local, direction, new);
+        if alone {
+            self.set_owner(local, Direction::Read, new);
+        }
+    }
+
+    fn set_owner(&self, local: &Local, direction: Direction, new: PartitionId) {
         let mut core = local.core.borrow_mut();
+        let old = self.io.owner(direction);
         if core.io.set_owner(self.id, direction, new) {
             self.io.set_owner(direction, new);
             core.source_changed(new);
             core.source_changed(old);
         }
-        Ok(())
     }
 
-    /// Watches the source in another poller, which then reports anew what is ready.
+    /// Watches the source in another poller, which reports anew what is ready. If the kernel
+    /// refuses, it stays where it is: that is as good, but for the crowd there.
     #[cfg(unix)]
-    fn move_to(&self, local: &Local, poller: PollerId) -> io::Result<()> {
+    fn move_to(&self, local: &Local, poller: PollerId) {
         let mut home = self.home();
-        if home.poller == poller && home.watched {
-            return Ok(());
+        if home.poller == poller {
+            return;
+        }
+        let registry = local.driver.borrow().registry(poller);
+        if Arc::ptr_eq(&registry, &home.registry) {
+            home.poller = poller;
+            return;
         }
         let mut source = self.descriptor;
-        if std::mem::take(&mut home.watched) {
+        // In the new one first, so that there is no moment in which nobody watches. What the old
+        // one has not reported goes with the registration, so nothing is told twice.
+        if registry.register(&mut source, token(self.id), self.interest).is_ok() {
             let _ = home.registry.deregister(&mut source);
+            *home = Home { poller, registry };
         }
-        // Should this fail, the waiter gets the error and the next wait tries again.
-        let registry = local.driver.borrow().registry(poller);
-        registry.register(&mut source, token(self.id), self.interest)?;
-        *home = Home { poller, registry, watched: true };
-        Ok(())
     }
 
     #[cfg(not(unix))]
-    fn move_to(&self, _: &Local, _: PollerId) -> io::Result<()> {
-        Ok(())
-    }
+    fn move_to(&self, _: &Local, _: PollerId) {}
 
     /// Waits until the direction is ready, in the one place for poll-style callers.
     fn poll_seen(&self, direction: Direction, cx: &mut Context<'_>) -> Poll<io::Result<Seen>> {
         if let Some(ready) = self.io.ready(direction) {
             return Poll::Ready(ready);
         }
-        self.claim(direction)?;
+        self.claim(direction);
         self.io.poll_ready(direction, cx)
     }
 
@@ -475,7 +483,7 @@ impl<'a> Listed<'a> {
         if let Some(ready) = io.ready(self.direction) {
             return Poll::Ready(ready);
         }
-        self.registration.claim(self.direction)?;
+        self.registration.claim(self.direction);
         io.poll_listed(self.direction, &mut self.key, cx)
     }
 }

@@ -60,8 +60,8 @@ impl Local {
         let mut action = self.core.borrow_mut().next();
         loop {
             match action {
-                Action::Run(handle) => {
-                    if self.run_handle(handle, main) {
+                Action::Run(partition, handle) => {
+                    if self.run_handle(partition, handle, main) {
                         let _ = self.core.borrow_mut().ran();
                         return true;
                     }
@@ -99,15 +99,23 @@ impl Local {
     /// Nothing is thrown here: a task's cell catches what its future throws, and whoever waits for
     /// the task has left a waker that does not throw.
     #[inline]
-    fn run_handle(&self, handle: Queued, main: &mut dyn FnMut() -> bool) -> bool {
+    fn run_handle(
+        &self,
+        partition: PartitionId,
+        handle: Queued,
+        main: &mut dyn FnMut() -> bool,
+    ) -> bool {
         coop::begin();
-        match handle {
+        context::begin_handle(&self.shared, partition);
+        let done = match handle {
             Queued::Task(task) => {
                 task.run();
                 false
             }
             Queued::Main => main(),
-        }
+        };
+        context::end_handle();
+        done
     }
 
     /// Takes in what other threads sent and frees what nothing refers to.

@@ -196,7 +196,7 @@ impl Local {
             self.receive_all();
             let action = self.core.borrow_mut().next();
             match action {
-                Action::Run(handle) => {
+                Action::Run(_, handle) => {
                     let _ = self.core.borrow_mut().ran();
                     if let Queued::Task(task) = handle {
                         tasks.push(task);

@@ -19,9 +19,15 @@ pub(super) struct Waiters {
     list: Slab<Option<Waker>>,
     /// Places whose waker has not been taken.
     listed: usize,
+    awaited: bool,
 }
 
 impl Waiters {
+    /// Whether anybody has ever waited.
+    pub(super) fn was_awaited(&self) -> bool {
+        self.awaited
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.slot.is_none() && self.listed == 0
     }
@@ -42,6 +48,7 @@ impl Waiters {
         place: Option<Option<WaiterKey>>,
         waker: Waker,
     ) -> (Option<WaiterKey>, Option<Waker>) {
+        self.awaited = true;
         match place {
             None => (None, self.slot.replace(waker)),
             Some(None) => {

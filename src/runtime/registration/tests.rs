@@ -1,7 +1,9 @@
 use std::future::Future;
 use std::io::Write;
 use std::pin::pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Waker;
+use std::time::Duration;
 
 use super::*;
 use crate::{Partition, block_on, spawn, spawn_in, yield_now};
@@ -66,6 +68,114 @@ fn ownership_follows_the_waiter() {
         wait(&watched, Direction::Read);
         assert_eq!(registration.io.owner(Direction::Read), root);
         assert_eq!(registration.home().poller, PollerId::SHARED);
+    });
+}
+
+/// A source that is only written goes with its writer, until somebody waits to read it.
+#[test]
+fn a_lone_writer_takes_the_fd_along() {
+    block_on(async {
+        let (watched, _far) = watched();
+        let watched = Arc::new(watched);
+        let registration = watched.registration();
+        let (owner, home) = (|side| registration.io.owner(side), || registration.home().poller);
+        let root = current();
+        let isolated = Partition::builder("isolated").isolated_io(true).build();
+        let write = || {
+            let there = watched.clone();
+            isolated.spawn(async move {
+                wait(&there, Direction::Write);
+                (current(), poller_of_current())
+            })
+        };
+        let (writer, poller) = write().await.expect("it ran");
+        assert_eq!((owner(Direction::Read), owner(Direction::Write)), (writer, writer));
+        assert_eq!(home(), poller);
+        wait(&watched, Direction::Read);
+        assert_eq!((owner(Direction::Read), owner(Direction::Write)), (root, writer));
+        assert_eq!(home(), PollerId::SHARED);
+        wait(&watched, Direction::Write);
+        write().await.expect("it ran");
+        assert_eq!((owner(Direction::Read), owner(Direction::Write)), (root, writer));
+        assert_eq!(home(), PollerId::SHARED, "the reader has it");
+    });
+}
+
+#[derive(Default)]
+struct Wakes(AtomicU32);
+
+impl std::task::Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Lets the loop harvest and deliver a few times.
+async fn settle() {
+    for _ in 0..5 {
+        crate::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// Moved into another poller with something unread, a source wakes its reader once: there and back,
+/// although there was no news of it since it was found not to be ready.
+#[test]
+fn a_move_with_unread_bytes_is_one_event() {
+    block_on(async {
+        let isolated = Partition::builder("isolated").isolated_io(true).build();
+        let (watched, mut far) = watched();
+        let watched = Arc::new(watched);
+        far.write_all(b"x").expect("there is room");
+        for round in 0..6 {
+            let seen = watched.registration().readiness(Direction::Read).await.expect("it lives");
+            let there = watched.clone();
+            let moved = async move {
+                there.registration().clear(Direction::Read, seen);
+                let wakes = Arc::new(Wakes::default());
+                let waker = Waker::from(wakes.clone());
+                let mut cx = Context::from_waker(&waker);
+                assert!(there.registration().poll_ready(Direction::Read, &mut cx).is_pending());
+                settle().await;
+                let woken = wakes.0.load(Ordering::Relaxed);
+                assert!(there.registration().poll_ready(Direction::Read, &mut cx).is_ready());
+                woken
+            };
+            let woken = if round % 2 == 0 { isolated.spawn(moved) } else { spawn(moved) };
+            assert_eq!(woken.await.expect("it ran"), 1, "in round {round}");
+        }
+    });
+}
+
+/// A poller that refuses a source leaves it where it was, watched as before.
+#[test]
+fn a_refused_move_leaves_the_fd_where_it_was() {
+    use std::os::fd::{AsRawFd, RawFd};
+    #[derive(Debug)]
+    struct Same(RawFd);
+    impl AsRawFd for Same {
+        fn as_raw_fd(&self) -> RawFd {
+            self.0
+        }
+    }
+    block_on(async {
+        let isolated = Partition::builder("isolated").isolated_io(true).build();
+        let (watched, mut far) = watched();
+        let watched = Arc::new(watched);
+        // A poller takes an fd once.
+        let same = Same(watched.as_raw_fd());
+        let same = Watched::new_in(same, Interest::READABLE, None, "a test", &isolated);
+        let same = same.expect("registers");
+        let there = watched.clone();
+        let reader = isolated.spawn(async move {
+            there.registration().readiness(Direction::Read).await.map(drop).expect("it lives");
+            current()
+        });
+        settle().await;
+        assert_eq!(watched.registration().home().poller, PollerId::SHARED);
+        far.write_all(b"x").expect("there is room");
+        let owner = reader.await.expect("it ran");
+        assert_eq!(watched.registration().io.owner(Direction::Read), owner);
+        drop(same);
     });
 }
 
