@@ -25,7 +25,7 @@ fn main() {
 }
 
 /// Returns the table, in Markdown.
-pub fn table() -> String {
+pub(crate) fn table() -> String {
     let mut text = String::new();
     for (number, row) in rows().iter().enumerate() {
         let outcomes = under_all_policies(row);

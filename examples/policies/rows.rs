@@ -5,18 +5,18 @@ use std::time::Duration;
 use evenloop::sim::workload::*;
 
 /// A workload in which somebody waits for others.
-pub struct Row {
-    pub title: &'static str,
-    pub load: Workload,
+pub(crate) struct Row {
+    pub(crate) title: &'static str,
+    pub(crate) load: Workload,
     /// How long it is watched.
-    pub until: Duration,
-    pub victim: Victim,
+    pub(crate) until: Duration,
+    pub(crate) victim: Victim,
     /// Who is backlogged throughout.
-    pub busy: Vec<String>,
+    pub(crate) busy: Vec<String>,
 }
 
 /// Whose waits are shown.
-pub enum Victim {
+pub(crate) enum Victim {
     /// Somebody who is always ready.
     Busy(&'static str),
     /// Somebody who sleeps in between, and would have come also while it waited.
@@ -53,7 +53,7 @@ fn names(n: u32) -> impl Iterator<Item = String> {
     (0..n).map(|number| format!("t{number}"))
 }
 
-pub fn rows() -> Vec<Row> {
+pub(crate) fn rows() -> Vec<Row> {
     let bulk = || tenant("bulk").runs(hog(micros(20)).copies(256));
     let batch = || tenant("batch").runs(hog(micros(20)));
     vec![
