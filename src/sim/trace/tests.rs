@@ -207,7 +207,6 @@ fn of_many_known_names_some_are_told() {
 
 #[test]
 #[should_panic(expected = "a window cannot end before it begins")]
-#[expect(clippy::reversed_empty_ranges, reason = "that is what is refused")]
 fn a_reversed_window_is_refused() {
     let _ = two().busy_time(ns(9)..ns(3));
 }

@@ -42,7 +42,9 @@ fn p10_catches_readiness_that_is_noticed_late() {
 fn p10_allows_for_handles_that_are_not_timed() {
     let run = |since: u64| {
         let (mut script, a, hog) = script(Settings::from(Budget::handles(4)));
-        (0..70).for_each(|_| drop(script.run_again(hog, 9, 50)));
+        for _ in 0..70 {
+            script.run_again(hog, 9, 50);
+        }
         script.tell(a, 0, ready(since));
         check_delivered_within(&script.trace())
     };
@@ -91,7 +93,9 @@ fn p11_catches_readiness_that_is_delivered_late() {
     let (mut lawful, a, hog) = script(timed(100));
     lawful.end(hog, Why::Spent).turn(a, true).wake(a, 1).tell(a, 0, ready(0));
     lawful.run_again(a, 1, 10).tell(a, 0, What::Deliver { wakes: 0 });
-    (0..9).for_each(|_| drop(lawful.run_again(a, 1, 10)));
+    for _ in 0..9 {
+        lawful.run_again(a, 1, 10);
+    }
     assert_delivered_within(&lawful.trace());
 
     let (mut script, a, hog) = script(timed(100));

@@ -123,7 +123,9 @@ fn windows_are_cut() {
         let mut script = Script::new(quantum(100));
         let (a, b) = (script.partition("a", 1), script.partition("b", 1));
         script.wake(a, 1).wake(b, 2);
-        (0..3).for_each(|_| drop(script.run_again(a, 1, rounds * 100)));
+        for _ in 0..3 {
+            script.run_again(a, 1, rounds * 100);
+        }
         script.run_again(b, 2, 10).tell_loop(What::Stop);
         check_lag_bounded(&script.trace())
     };
@@ -165,7 +167,9 @@ fn groups_are_bound_as_partitions_are() {
             script.partition_in("x", 1, Some(group)),
             script.partition_in("y", 1, Some(group)),
         ];
-        (0..3).for_each(|who| drop(script.wake(all[who], who as u64 + 1)));
+        for (who, task) in all[..3].iter().zip(1..) {
+            script.wake(*who, task);
+        }
         for who in order.repeat(30) {
             script.run_again(all[who], who as u64 + 1, 50);
         }
@@ -245,7 +249,9 @@ fn ph_catches_a_member_without_its_part() {
             script.partition_in("x", 1, Some(group)),
             script.partition_in("y", 3, Some(group)),
         ];
-        (0..3).for_each(|who| drop(script.wake(all[who], who as u64 + 1)));
+        for (who, task) in all[..3].iter().zip(1..) {
+            script.wake(*who, task);
+        }
         for who in order.repeat(150) {
             script.run_again(all[who], who as u64 + 1, 50);
         }

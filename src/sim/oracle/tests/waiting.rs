@@ -23,7 +23,9 @@ fn p5_bounds_a_wake_by_the_running_handle() {
         let a = script.partition("a", 1);
         script.tell(hog, 9, What::Run).pass(10).rouse(a, 1, LANE).pass(20).wake(hog, 9);
         script.tell(hog, 9, What::Ran);
-        (1..handles).for_each(|_| drop(script.run_again(hog, 9, 30)));
+        for _ in 1..handles {
+            script.run_again(hog, 9, 30);
+        }
         script.end(hog, Why::Preempted).turn(a, true).run(a, 1, 5).end(a, Why::Idle);
         check_wait_bounded(&script.trace())
     };
@@ -52,7 +54,9 @@ fn p5_counts_who_is_ahead_in_the_lane() {
         for (who, takes) in ahead.iter().zip(takes) {
             let task = who.index() as u64;
             script.turn(*who, true);
-            (0..takes / 10).for_each(|_| drop(script.run_again(*who, task, 10)));
+            for _ in 0..takes / 10 {
+                script.run_again(*who, task, 10);
+            }
             script.end(*who, Why::Spent);
         }
         script.turn(a, true).run(a, 3, 1).end(a, Why::Idle).tell_loop(What::Stop);
@@ -86,7 +90,9 @@ fn p5_counts_an_express_turn_under_way() {
         }
         script.rouse(x, 1, (0, 1)).turn(x, true).tell(x, 1, What::Run);
         script.rouse(a, 2, LANE).pass(10).wake(x, 1).tell(x, 1, What::Ran);
-        (1..handles).for_each(|_| drop(script.run_again(x, 1, 10)));
+        for _ in 1..handles {
+            script.run_again(x, 1, 10);
+        }
         script.end(x, Why::Spent).turn(a, true).run(a, 2, 1).tell_loop(What::Stop);
         check_wait_bounded(&script.trace())
     };
@@ -130,7 +136,9 @@ fn p6_bounds_a_wake_in_debt_by_rounds() {
         for _ in 0..created {
             script.partition("new", 1);
         }
-        (0..handles).for_each(|_| drop(script.run_again(b, 2, 50)));
+        for _ in 0..handles {
+            script.run_again(b, 2, 50);
+        }
         script.end(b, Why::Spent).turn(a, false).run(a, 1, 10).tell_loop(What::Stop);
         check_wait_bounded(&script.trace())
     };
@@ -165,7 +173,9 @@ fn p6_holds_between_turns_and_at_the_end() {
         let (a, b) = (script.partition("a", 1), script.partition("b", 1));
         script.rouse(a, 1, LANE).rouse(b, 2, LANE).turn(a, true).run_again(a, 1, 100);
         script.end(a, Why::Spent).turn(b, true);
-        (0..handles).for_each(|_| drop(script.run_again(b, 2, 50)));
+        for _ in 0..handles {
+            script.run_again(b, 2, 50);
+        }
         if served {
             script.end(b, Why::Spent).turn(a, false).run(a, 1, 10);
         }
@@ -190,7 +200,9 @@ fn waits_are_measured_as_the_budget_does() {
         let mut script = Script::new(Settings::from(Budget::handles(4)).with_express_slice(2));
         let (a, x) = (script.partition("a", 1), script.partition("x", 1));
         script.rouse(x, 2, (0, 4)).rouse(a, 1, (0, 4)).turn(x, true);
-        (0..handles).for_each(|n| drop(script.run_again(x, 2, 1_000 * u64::from(n))));
+        for n in 0..handles {
+            script.run_again(x, 2, 1_000 * u64::from(n));
+        }
         script.end(x, Why::Spent).turn(a, true).run(a, 1, 10).tell_loop(What::Stop);
         check_wait_bounded(&script.trace())
     };
@@ -206,7 +218,9 @@ fn light_handles_have_their_price() {
         let mut script = Script::new(settings);
         let (a, x) = (script.partition("a", 1), script.partition("x", 1));
         script.rouse(x, 2, LANE).rouse(a, 1, LANE).turn(x, true);
-        (0..handles).for_each(|_| drop(script.run_again(x, 2, 0)));
+        for _ in 0..handles {
+            script.run_again(x, 2, 0);
+        }
         script.end(x, Why::Spent).turn(a, true).run(a, 1, 10).tell_loop(What::Stop);
         check_wait_bounded(&script.trace())
     };
