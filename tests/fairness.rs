@@ -8,6 +8,7 @@
 mod fairness {
     pub(crate) mod bytes;
     pub(crate) mod conservation;
+    pub(crate) mod latency;
     pub(crate) mod order;
     pub(crate) mod sharing;
     pub(crate) mod suite;
@@ -15,8 +16,8 @@ mod fairness {
 
 use std::process::Command;
 
-use fairness::suite::{Judged, prove};
-use fairness::{bytes, conservation, order, sharing};
+use fairness::suite::{Judged, cases, free_deliveries, prove};
+use fairness::{bytes, conservation, latency, order, sharing};
 
 #[test]
 fn i_no_runnable_partition_is_behind_or_far_ahead() {
@@ -50,6 +51,34 @@ fn p2_equal_budgets_are_exact() {
 }
 
 #[test]
+fn p3_busy_partitions_share_by_weight() {
+    let judged = Judged::default();
+    prove(sharing::p3_cases(), |case, sim| sharing::p3(case, sim, &judged));
+    judged.at_least(1_000, "turns");
+}
+
+#[test]
+fn p4_a_busy_partition_has_its_rate() {
+    let judged = Judged::default();
+    prove(sharing::p4_cases(), |case, sim| sharing::p4(case, sim, &judged));
+    judged.at_least(1_000, "turns");
+}
+
+#[test]
+fn p5_a_sparse_wake_waits_for_the_lane_only() {
+    let judged = Judged::default();
+    prove(latency::p5_cases(), |case, sim| latency::p5(case, sim, &judged));
+    judged.at_least(1_000, "wakes with allotment left");
+}
+
+#[test]
+fn p6_a_flood_of_newborns_starves_nobody() {
+    let judged = Judged::default();
+    prove(latency::floods(), |case, sim| latency::p6(case, sim, &judged));
+    judged.at_least(1_000, "newborns");
+}
+
+#[test]
 fn p7_debt_never_idles_the_thread() {
     let judged = Judged::default();
     prove(order::p7_cases(), |case, sim| order::p7(case, sim, &judged));
@@ -61,6 +90,27 @@ fn p8_a_decision_takes_a_bounded_number_of_steps() {
     let judged = Judged::default();
     prove(order::p8_cases(), |case, sim| order::p8(case, sim, &judged));
     judged.at_least(1_000, "turns");
+}
+
+#[test]
+fn p9_nobody_gains_by_how_it_sleeps() {
+    let judged = Judged::default();
+    prove(sharing::p9_cases(), |case, sim| sharing::p9(case, sim, &judged));
+    judged.at_least(1_000, "turns");
+}
+
+#[test]
+fn p10_a_ready_source_is_noticed_within_a_period_and_a_handle() {
+    let judged = Judged::default();
+    prove(latency::p10_cases(), |case, sim| latency::p10(case, sim, &judged));
+    judged.at_least(500, "readinesses of idle partitions");
+}
+
+#[test]
+fn p11_a_queue_that_never_empties_gets_its_readiness() {
+    let judged = Judged::default();
+    prove(latency::p11_cases(), |case, sim| latency::p11(case, sim, &judged));
+    judged.at_least(100, "readinesses behind queued handles");
 }
 
 #[test]
@@ -80,6 +130,18 @@ fn p13_an_heir_bears_its_makers_debt() {
     let judged = Judged::default();
     prove(sharing::heirs(), |case, sim| sharing::p13(case, sim, &judged));
     judged.at_least(500, "heirs");
+}
+
+#[test]
+fn ph_a_leaf_has_its_part_of_its_groups_part() {
+    let judged = Judged::default();
+    prove(sharing::ph_cases(), |case, sim| sharing::ph(case, sim, &judged));
+    judged.at_least(500, "wakes in groups");
+}
+
+#[test]
+fn the_oracles_hold_of_anything() {
+    prove(cases(free_deliveries()), sharing::all);
 }
 
 #[test]

@@ -40,8 +40,8 @@ pub use behaviour::{Behaviour, Birth, Place, Step, Then, Who};
 pub use cast::{Role, Totals};
 pub use host::{Counts, Running};
 pub use strategy::{
-    Workloads, any, bursty, churning, crowds, floods, hogs, sleepers, talkers, timed, trees,
-    upheavals,
+    Workloads, any, bursty, churning, crowds, floods, hogs, sleepers, talkers, timed, toppling,
+    trees, upheavals,
 };
 
 /// Partitions, the actors in them, and the seed of what is left to chance.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use evenloop::sched::Settings;
 use evenloop::sim::workload::{self, millis, nanos};
-use evenloop::sim::{self, Builder, Runtime, Trace, What};
+use evenloop::sim::{self, Builder, Runtime, Trace, What, oracle};
 use evenloop::{Budget, JoinHandle, Partition, spawn_in};
 use proptest::prelude::*;
 
@@ -188,6 +188,73 @@ fn assert_ahead(one: &Standing, ahead: u32, left: u64, event: &sim::Event<'_>) {
         "I does not hold: {lead} rounds ahead, and {} are allowed: {event}, {one:?}",
         one.ahead_max()
     );
+}
+
+pub(crate) fn p3_cases() -> impl Strategy<Value = Case> {
+    let hogs = workload::hogs().tenants(2..=8).actors(1..=2).rounds(20..=80);
+    under(budgets(), hogs.groups(0))
+}
+
+/// P3: shares by weight. For i and j busy `|W_i/w_i − W_j/w_j| < 2Q + c_i/w_i + c_j/w_j` in any
+/// window.
+pub(crate) fn p3(case: &Case, sim: &Runtime, judged: &Judged) {
+    let (_, trace) = play(&case.load, sim);
+    oracle::assert_lag_bounded(&trace);
+    judged.add(turns(&trace));
+}
+
+pub(crate) fn p4_cases() -> impl Strategy<Value = Case> {
+    let hogs = workload::hogs().and(workload::hogs()).and(workload::sleepers());
+    let hogs = hogs.and(workload::bursty()).tenants(2..=8).actors(1..=2).rounds(20..=80);
+    under(budgets(), hogs.groups(0))
+}
+
+/// P4: a rate and a latency. For i busy while T is served, of which A get any, `W_i ≥ r_i (T − Σ_A
+/// c_j) − 2Q_i − c_i` with `r_i = w_i / Σ_A w_j`.
+pub(crate) fn p4(case: &Case, sim: &Runtime, judged: &Judged) {
+    let (_, trace) = play(&case.load, sim);
+    oracle::assert_share(&trace);
+    judged.add(turns(&trace));
+}
+
+pub(crate) fn p9_cases() -> impl Strategy<Value = Case> {
+    let sly = workload::sleepers().pause(nanos(1_000)..=nanos(200_000));
+    let sly = sly.and(workload::hogs()).and(workload::bursty()).and(workload::churning());
+    let loads = sly.tenants(2..=8).actors(1..=2).rounds(10..=60);
+    let long = loads.clone().cost(nanos(0)..=millis(2));
+    under(budgets(), prop_oneof![loads.groups(0), long])
+}
+
+/// P9: nobody gains by sleeping, bursting or yielding. For any i and j busy `W_i/Q_i − W_j/Q_j < 2 +
+/// c_i/Q_i + c_j/Q_j` in any window.
+pub(crate) fn p9(case: &Case, sim: &Runtime, judged: &Judged) {
+    let (_, trace) = play(&case.load, sim);
+    oracle::assert_lag_bounded(&trace);
+    judged.add(turns(&trace));
+}
+
+pub(crate) fn ph_cases() -> impl Strategy<Value = Case> {
+    let hogs = workload::hogs().and(workload::hogs()).and(workload::sleepers());
+    under(budgets(), hogs.tenants(3..=10).actors(1..=2).rounds(20..=60).groups(2))
+}
+
+/// PH: hierarchy. A busy member i of a busy group g has the rate `r_g · r_i`, and the latency `θ_g +
+/// θ_i / r_g`, where each θ is P4's latency at its own level.
+pub(crate) fn ph(case: &Case, sim: &Runtime, judged: &Judged) {
+    let (_, trace) = play(&case.load, sim);
+    oracle::assert_hierarchy(&trace);
+    let grouped = trace.events().filter(|event| matches!(event.what, What::GroupStands { .. }));
+    judged.add(grouped.count());
+}
+
+/// All that the oracles know of, whatever the workload.
+pub(crate) fn all(case: &Case, sim: &Runtime) {
+    let (_, trace) = play(&case.load, sim);
+    oracle::assert_all(&trace);
+}
+
+fn turns(trace: &Trace) -> usize {
+    trace.events().filter(|event| matches!(event.what, What::Turn { .. })).count()
 }
 
 /// A line of partitions, each made by a handle of the one before, and a rival.

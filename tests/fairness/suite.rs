@@ -68,12 +68,17 @@ pub(crate) fn under(
     (budgets, overhead, loads).prop_map(|(budget, overhead, load)| Case { budget, overhead, load })
 }
 
-/// All kinds of actors, those that need a runtime too, and a flood that is not all there is.
+/// All kinds of actors, those that need a runtime too, and floods that are not all there is.
 pub(crate) fn everything() -> Workloads {
+    free_deliveries().and(workload::toppling())
+}
+
+/// All kinds whose deliveries take no time. The oracles know of no other.
+pub(crate) fn free_deliveries() -> Workloads {
     workload::any()
         .and(workload::any())
         .and(workload::upheavals())
-        .and(workload::floods().and(workload::talkers()))
+        .and(workload::floods())
         .crowd(1..=12)
         .rounds(1..=12)
         .isolated()

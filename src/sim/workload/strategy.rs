@@ -134,11 +134,15 @@ pub fn floods() -> Workloads {
 }
 
 /// Workloads of what upsets a runtime: [`nursery`](super::nursery), [`deadlines`](super::deadlines),
-/// [`closing`](super::closing), [`fickle`](super::fickle), [`dominoes`](super::dominoes) and
-/// [`remote`](super::remote).
+/// [`closing`](super::closing), [`fickle`](super::fickle) and [`remote`](super::remote).
 pub fn upheavals() -> Workloads {
-    use Sort::{Closing, Deadlines, Dominoes, Fickle, Nursery, Remote};
-    Workloads::of(&[Nursery, Deadlines, Closing, Fickle, Dominoes, Remote])
+    use Sort::{Closing, Deadlines, Fickle, Nursery, Remote};
+    Workloads::of(&[Nursery, Deadlines, Closing, Fickle, Remote])
+}
+
+/// Workloads of [`dominoes`](super::dominoes), whose deliveries take time.
+pub fn toppling() -> Workloads {
+    Workloads::of(&[Sort::Dominoes])
 }
 
 impl Workloads {
