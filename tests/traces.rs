@@ -1,12 +1,15 @@
 //! What a simulation writes down of its loop, and whether that holds to the propositions.
 
 use std::cell::RefCell;
-use std::future::pending;
+use std::future::{Future, pending, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use evenloop::sim::{self, Trace, What};
-use evenloop::time::timeout;
+use evenloop::time::{sleep, timeout};
 use evenloop::{Partition, spawn_in};
 use futures::future::poll_immediate;
 
@@ -79,4 +82,33 @@ fn a_delivery_that_finds_nothing_is_told() {
     let runs = places(&trace, "busy", |what| *what == What::Run);
     let between = runs.iter().filter(|run| (ready[0]..delivered[0]).contains(run)).count();
     assert_eq!(between, 1);
+}
+
+/// A delivery takes the time its wakers take, and counts as a handle: however many partitions are
+/// delivered to, one after the other, what becomes ready meanwhile is noticed within a harvest
+/// period and one of them.
+#[test]
+fn deliveries_do_not_put_off_a_harvest() {
+    struct Slow;
+    impl Wake for Slow {
+        fn wake(self: Arc<Self>) {
+            sim::spend(us(80));
+        }
+    }
+    let sim = sim::Runtime::new(1);
+    sim.block_on(async {
+        for number in 0..6_u64 {
+            spawn_in(number, async {
+                let mut nap = pin!(sleep(us(500)));
+                let slow = Waker::from(Arc::new(Slow));
+                // The task itself is never woken, so no handle comes between the deliveries.
+                poll_fn(|_| nap.as_mut().poll(&mut Context::from_waker(&slow))).await;
+            });
+        }
+        spawn_in("quick", sleep(us(501))).await.unwrap();
+    });
+    let trace = sim.trace();
+    let noticed = places(&trace, "quick", |what| matches!(what, What::Ready { .. }))[0];
+    let late = trace.event(noticed).at - us(501);
+    assert!(late <= us(100 + 80), "{late:?} late");
 }

@@ -86,7 +86,13 @@ impl Local {
                         return false;
                     }
                 }
-                Action::Deliver => self.deliver(scratch),
+                Action::Deliver => {
+                    self.deliver(scratch);
+                    // One delivery after the other may take longer than sources of others may wait.
+                    if self.core.borrow_mut().harvest_is_due() {
+                        return false;
+                    }
+                }
                 // A delivery is asked for again right after the harvest.
                 Action::Harvest | Action::Sleep => return false,
             }
