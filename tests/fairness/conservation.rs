@@ -16,7 +16,7 @@ fn anything() -> Workloads {
     everything()
 }
 
-pub(crate) fn all() -> impl Strategy<Value = Case> {
+pub(crate) fn all() -> impl Strategy<Value = Case> + Clone {
     cases(anything())
 }
 

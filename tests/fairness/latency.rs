@@ -13,7 +13,7 @@ use proptest::prelude::*;
 
 use crate::fairness::suite::{Case, Judged, Setting, budgets, play, timed_budgets, under};
 
-pub(crate) fn p5_cases() -> impl Strategy<Value = Case> {
+pub(crate) fn p5_cases() -> impl Strategy<Value = Case> + Clone {
     let sparse = workload::sleepers().and(workload::timed()).and(workload::crowds());
     let loads = sparse.and(workload::talkers()).and(workload::hogs()).and(workload::bursty());
     under(budgets(), loads.tenants(2..=10).crowd(1..=12).rounds(4..=30).actors(1..=2))
@@ -48,9 +48,11 @@ impl Setting for Flood {
     }
 }
 
-pub(crate) fn floods() -> impl Strategy<Value = Flood> {
+pub(crate) fn floods() -> impl Strategy<Value = Flood> + Clone {
     let victims = prop::collection::vec(1..190_u64, 1..4);
-    (timed_budgets(), 2..4_usize, 50..600_usize, 0..10_u64, victims, 0..3_usize).prop_map(
+    // The bound has K newborns of two rounds in it, and it takes thousands to exceed that.
+    let total = prop_oneof![2 => 50..600_usize, 1 => 4_000..8_000_usize];
+    (timed_budgets(), 2..6_usize, total, 0..14_u64, victims, 0..3_usize).prop_map(
         |(budget, fanout, total, cost, victims, hogs)| Flood {
             budget,
             fanout,
@@ -114,7 +116,7 @@ pub(crate) fn p6(case: &Flood, sim: &Runtime, judged: &Judged) {
     judged.add(trace.events().filter(|event| matches!(event.what, What::Created { .. })).count());
 }
 
-pub(crate) fn p10_cases() -> impl Strategy<Value = Case> {
+pub(crate) fn p10_cases() -> impl Strategy<Value = Case> + Clone {
     let loads = workload::timed().and(workload::sleepers()).and(workload::toppling());
     let loads = loads.and(workload::hogs()).and(workload::upheavals()).and(workload::toppling());
     let loads = loads.crowd(1..=40).cost(nanos(0)..=micros(40)).rounds(1..=12);
@@ -169,7 +171,7 @@ pub(crate) fn p10(case: &Case, sim: &Runtime, judged: &Judged) {
     judged.add(late.len());
 }
 
-pub(crate) fn p11_cases() -> impl Strategy<Value = Case> {
+pub(crate) fn p11_cases() -> impl Strategy<Value = Case> + Clone {
     let loads = workload::timed().and(workload::sleepers()).and(workload::hogs());
     let loads = loads.and(workload::floods()).and(workload::bursty()).and(workload::hogs());
     under(budgets(), loads.tenants(1..=4).actors(2..=5).crowd(1..=12).rounds(4..=20))

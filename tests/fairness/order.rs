@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 use crate::fairness::suite::{Case, Judged, Setting, budgets, cases, everything, play, under};
 
-pub(crate) fn p0_cases() -> impl Strategy<Value = Case> {
+pub(crate) fn p0_cases() -> impl Strategy<Value = Case> + Clone {
     cases(everything())
 }
 
@@ -35,14 +35,14 @@ pub(crate) fn p0(case: &Case, sim: &Runtime, judged: &Judged) {
 }
 
 /// Workloads that live in ROOT, as does what waits for their end.
-fn lone_loads() -> impl Strategy<Value = Workload> {
+fn lone_loads() -> impl Strategy<Value = Workload> + Clone {
     let kinds = workload::hogs().and(workload::sleepers()).and(workload::bursty());
     let kinds = kinds.and(workload::crowds()).and(workload::timed()).and(workload::trees());
     let loads = kinds.and(workload::talkers()).tenants(1..=1).actors(1..=8).groups(0);
     loads.weight(1..=1).prop_map(|load| load.renamed(|_| "ROOT".to_owned()))
 }
 
-pub(crate) fn p1_cases() -> impl Strategy<Value = Case> {
+pub(crate) fn p1_cases() -> impl Strategy<Value = Case> + Clone {
     // The reference loop knows of no overhead.
     (budgets(), lone_loads()).prop_map(|(budget, load)| Case {
         budget,
@@ -138,7 +138,7 @@ impl Setting for Counted {
     }
 }
 
-pub(crate) fn counted() -> impl Strategy<Value = Counted> {
+pub(crate) fn counted() -> impl Strategy<Value = Counted> + Clone {
     let weights = prop_oneof![
         prop::collection::vec(1..4_u32, 2..12),
         prop::collection::vec(Just(1_u32), 50..150),
@@ -194,7 +194,7 @@ fn visits(trace: &Trace) -> Vec<(u32, u32)> {
     visits
 }
 
-pub(crate) fn p7_cases() -> impl Strategy<Value = Case> {
+pub(crate) fn p7_cases() -> impl Strategy<Value = Case> + Clone {
     let loads = workload::any().and(workload::upheavals());
     let long = loads.clone().cost(nanos(0)..=Duration::from_millis(30));
     let sparse = workload::sleepers().and(workload::timed()).tenants(1..=3).actors(1..=1);
@@ -226,7 +226,7 @@ pub(crate) fn p7(case: &Case, sim: &Runtime, judged: &Judged) {
     }
 }
 
-pub(crate) fn p8_cases() -> impl Strategy<Value = Case> {
+pub(crate) fn p8_cases() -> impl Strategy<Value = Case> + Clone {
     let crowds = workload::any().tenants(1..=200).actors(1..=1).rounds(1..=8);
     under(budgets(), prop_oneof![workload::any(), crowds, workload::churning()])
 }

@@ -15,7 +15,7 @@ use crate::fairness::suite::{
     Case, Judged, Setting, budgets, everything, play, timed_budgets, under,
 };
 
-pub(crate) fn i_cases() -> impl Strategy<Value = Case> {
+pub(crate) fn i_cases() -> impl Strategy<Value = Case> + Clone {
     let long = workload::any().and(workload::upheavals()).cost(nanos(0)..=millis(5));
     under(budgets(), prop_oneof![everything(), long])
 }
@@ -190,7 +190,7 @@ fn assert_ahead(one: &Standing, ahead: u32, left: u64, event: &sim::Event<'_>) {
     );
 }
 
-pub(crate) fn p3_cases() -> impl Strategy<Value = Case> {
+pub(crate) fn p3_cases() -> impl Strategy<Value = Case> + Clone {
     let hogs = workload::hogs().tenants(2..=8).actors(1..=2).rounds(20..=80);
     under(budgets(), hogs.groups(0))
 }
@@ -203,7 +203,7 @@ pub(crate) fn p3(case: &Case, sim: &Runtime, judged: &Judged) {
     judged.add(turns(&trace));
 }
 
-pub(crate) fn p4_cases() -> impl Strategy<Value = Case> {
+pub(crate) fn p4_cases() -> impl Strategy<Value = Case> + Clone {
     let hogs = workload::hogs().and(workload::hogs()).and(workload::sleepers());
     let hogs = hogs.and(workload::bursty()).tenants(2..=8).actors(1..=2).rounds(20..=80);
     under(budgets(), hogs.groups(0))
@@ -217,7 +217,7 @@ pub(crate) fn p4(case: &Case, sim: &Runtime, judged: &Judged) {
     judged.add(turns(&trace));
 }
 
-pub(crate) fn p9_cases() -> impl Strategy<Value = Case> {
+pub(crate) fn p9_cases() -> impl Strategy<Value = Case> + Clone {
     let sly = workload::sleepers().pause(nanos(1_000)..=nanos(200_000));
     let sly = sly.and(workload::hogs()).and(workload::bursty()).and(workload::churning());
     let loads = sly.tenants(2..=8).actors(1..=2).rounds(10..=60);
@@ -233,7 +233,7 @@ pub(crate) fn p9(case: &Case, sim: &Runtime, judged: &Judged) {
     judged.add(turns(&trace));
 }
 
-pub(crate) fn ph_cases() -> impl Strategy<Value = Case> {
+pub(crate) fn ph_cases() -> impl Strategy<Value = Case> + Clone {
     let hogs = workload::hogs().and(workload::hogs()).and(workload::sleepers());
     under(budgets(), hogs.tenants(3..=10).actors(1..=2).rounds(20..=60).groups(2))
 }

@@ -35,12 +35,12 @@ impl Setting for Case {
 
 /// Any budget: the default one, handles alone, time alone, and quanta that no number of handles
 /// divides.
-pub(crate) fn budgets() -> impl Strategy<Value = Budget> {
+pub(crate) fn budgets() -> impl Strategy<Value = Budget> + Clone {
     prop_oneof![Just(Budget::default()), timed_budgets(), counted_budgets()]
 }
 
 /// Budgets that measure what handles take.
-pub(crate) fn timed_budgets() -> impl Strategy<Value = Budget> {
+pub(crate) fn timed_budgets() -> impl Strategy<Value = Budget> + Clone {
     let quantum = || (10_000..300_000_u64).prop_map(nanos);
     prop_oneof![
         Just(Budget::default()),
@@ -50,20 +50,20 @@ pub(crate) fn timed_budgets() -> impl Strategy<Value = Budget> {
 }
 
 /// Budgets that count handles and nothing else.
-pub(crate) fn counted_budgets() -> impl Strategy<Value = Budget> {
+pub(crate) fn counted_budgets() -> impl Strategy<Value = Budget> + Clone {
     (1..=100_u32).prop_map(Budget::handles)
 }
 
 /// Workloads under any budget.
-pub(crate) fn cases(loads: Workloads) -> impl Strategy<Value = Case> {
+pub(crate) fn cases(loads: Workloads) -> impl Strategy<Value = Case> + Clone {
     under(budgets(), loads)
 }
 
 /// Workloads under some budgets.
 pub(crate) fn under(
-    budgets: impl Strategy<Value = Budget>,
-    loads: impl Strategy<Value = Workload>,
-) -> impl Strategy<Value = Case> {
+    budgets: impl Strategy<Value = Budget> + Clone,
+    loads: impl Strategy<Value = Workload> + Clone,
+) -> impl Strategy<Value = Case> + Clone {
     let overhead = prop_oneof![Just(0), Just(0), 1..3_000_u64].prop_map(nanos);
     (budgets, overhead, loads).prop_map(|(budget, overhead, load)| Case { budget, overhead, load })
 }
