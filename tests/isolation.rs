@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use evenloop::time::{Instant, sleep, sleep_until};
-use evenloop::{Handle, Partition, PartitionBuilder, sim, spawn_in};
+use evenloop::{Handle, Partition, PartitionBuilder, sim, spawn_in, within};
 
 const US: Duration = Duration::from_micros(1);
 const MS: Duration = Duration::from_millis(1);
@@ -92,35 +92,49 @@ fn tenants_are_shares_if_the_partitions_are_theirs() {
     assert!((by_group - 0.5).abs() < 0.01, "{by_group}");
 }
 
-/// Where connections are mixed, the work of each request goes into its partition: a light request
-/// then waits for one handle, although its connection is one of a hundred that mostly ask for more.
-#[test]
-fn requests_are_kept_apart_by_their_work() {
-    async fn serve(kind: &'static str, work: Duration) {
-        spawn_in(kind, async move { sim::spend(work) }).await.expect("the work is done");
-    }
-    let late = simulate(async {
+/// Runs a hundred connections that mostly ask for a millisecond of work, one request after the
+/// other; `work` does that of a request in the partition of its kind. Returns how long a light
+/// request on one of them waited at worst.
+fn light_among_bulk<F>(work: impl Fn(&'static str, Duration) -> F + Copy + 'static) -> Duration
+where
+    F: Future<Output = ()>,
+{
+    simulate(async move {
         for _ in 0..99 {
-            spawn_in("connections", async {
+            spawn_in("connections", async move {
                 loop {
-                    serve("bulk", MS).await;
+                    work("bulk", MS).await;
                 }
             });
         }
-        let mixed = spawn_in("connections", async {
+        let mixed = spawn_in("connections", async move {
             let mut latest = Duration::ZERO;
             for _ in 0..20 {
-                serve("bulk", MS).await;
+                work("bulk", MS).await;
                 let asked = Instant::now();
-                serve("health", Duration::ZERO).await;
+                work("health", Duration::ZERO).await;
                 latest = latest.max(asked.elapsed());
             }
             latest
         });
         mixed.await.expect("it asks to the end")
+    })
+}
+
+/// Where connections are mixed, the work of each request goes into its partition, by a move of the
+/// connection's task or as a task of its own. A light request then waits for two handles, one
+/// before its work and one before the answer, whatever the other connections ask for.
+#[test]
+fn requests_are_kept_apart_by_their_work() {
+    let moved = light_among_bulk(|kind, time| within(kind, async move { sim::spend(time) }));
+    assert!(moved <= 2 * MS, "{moved:?}");
+    let spawned = light_among_bulk(async |kind, time| {
+        spawn_in(kind, async move { sim::spend(time) }).await.expect("the work is done");
     });
-    // A handle of the bulk may run before the work, and another before the answer.
-    assert!(late <= 2 * MS, "{late:?}");
+    assert!(spawned <= 2 * MS, "{spawned:?}");
+    // And this is what it saves.
+    let together = light_among_bulk(|_, time| within("bulk", async move { sim::spend(time) }));
+    assert!(together >= 99 * MS, "{together:?}");
 }
 
 /// A handle that is too long leaves its length in the gap between two harvests. Who waited for
