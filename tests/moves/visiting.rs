@@ -291,7 +291,9 @@ fn a_dropped_visit_ends() {
             // Nested: back to the outermost.
             {
                 let inner = within("e", pending::<()>());
-                let nested = within("d", async { drop(join(inner, pending::<()>()).await) });
+                let nested = within("d", async {
+                    let ((), ()) = join(inner, pending::<()>()).await;
+                });
                 let mut nested = pin!(nested);
                 select(&mut nested, pin!(sleep(Duration::from_millis(2)))).await;
                 assert!(here() == "d" || here() == "e");
