@@ -12,7 +12,9 @@
 //!
 //! Each direction of a socket belongs to the partition of the task that last had to wait for it,
 //! and is delivered in that partition's turns. So a stream that one partition accepted and moved
-//! into a task of another belongs to the other from its first read on; nothing need be said.
+//! into a task of another belongs to the other from its first read on; nothing need be said. The
+//! poller of an isolated partition watches what its tasks wait to read, and what they wait to write
+//! if nobody ever waited to read it.
 //!
 //! # Threads
 //!

@@ -41,6 +41,8 @@
 
 mod check;
 mod cost;
+#[cfg(test)]
+mod moves;
 mod network;
 pub mod oracle;
 pub mod policy;

@@ -43,16 +43,15 @@ proptest! {
         let late = runtime.block_on(async {
             let due = Instant::now() + 200 * US;
             let mut timer = Box::pin(sleep_until(due));
-            let timer = spawn_in("crowd", async move {
+            let armed = spawn_in("crowd", async move {
                 arm(&mut timer);
-                timer
+                (timer, ())
             });
-            let mut timer = timer.await.unwrap();
+            let (mut timer, ()) = armed.await.unwrap();
             crowd("crowd", 100);
             let waits = spawn_in("waits", async move {
                 sleep_until(due - 200 * US + polled_at * US).await;
                 let due = due.max(Instant::now());
-                // Once in vain, if it has not fired; then for good.
                 poll_fn(|cx| timer.as_mut().poll(cx)).await;
                 due.elapsed()
             });
@@ -72,9 +71,10 @@ fn two_partitions_share_a_stream() {
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (near, _) = listener.accept().await.unwrap();
-        let (read, write) = near.into_split();
         crowd("writes", 50);
+        // Both directions begin as the crowd's.
+        let near = spawn_in("writes", async move { listener.accept().await.unwrap().0 });
+        let (read, write) = near.await.unwrap().into_split();
         let isolated = Partition::builder("reads").isolated_io(true).build();
         let reader = isolated.spawn(async move {
             let mut latest = Duration::ZERO;
@@ -133,9 +133,9 @@ fn a_stream_moves_with_its_task() {
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (near, _) = listener.accept().await.unwrap();
         crowd("crowd", 100);
         let echo = spawn_in("crowd", async move {
+            let (near, _) = listener.accept().await.unwrap();
             let mut byte = [0];
             near.read_exact(&mut byte).await.unwrap();
             near.write_all(&byte).await.unwrap();

@@ -311,6 +311,3 @@ impl Drop for Stay {
         }
     }
 }
-
-#[cfg(all(test, feature = "sim"))]
-mod tests;

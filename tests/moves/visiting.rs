@@ -291,9 +291,7 @@ fn a_dropped_visit_ends() {
             // Nested: back to the outermost.
             {
                 let inner = within("e", pending::<()>());
-                let nested = within("d", async {
-                    let ((), ()) = join(inner, pending::<()>()).await;
-                });
+                let nested = within("d", join(inner, pending::<()>()));
                 let mut nested = pin!(nested);
                 select(&mut nested, pin!(sleep(Duration::from_millis(2)))).await;
                 assert!(here() == "d" || here() == "e");

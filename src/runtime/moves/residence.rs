@@ -80,9 +80,9 @@ pub(crate) struct Moves {
     main: Option<Main>,
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "sim"))]
 impl Moves {
-    pub(super) fn lines(&self) -> i32 {
+    pub(crate) fn lines(&self) -> i32 {
         self.lines
     }
 }

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -13,10 +13,12 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use proptest::prelude::*;
 
-use super::*;
+use crate::runtime::context;
 use crate::runtime::core::Queued;
 use crate::time::sleep;
-use crate::{Close, Handle, JoinHandle, sim, spawn, spawn_in, yield_now};
+use crate::{
+    Close, Handle, JoinHandle, Partition, sim, spawn, spawn_in, switch_to, within, yield_now,
+};
 
 const US: Duration = Duration::from_micros(1);
 /// Partitions that programs name.
