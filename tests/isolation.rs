@@ -139,7 +139,8 @@ fn requests_are_kept_apart_by_their_work() {
 
 /// A handle that is too long leaves its length in the gap between two harvests. Who waited for
 /// the kernel or a timer was not starved, since nobody looked; it shows in the lateness of timers.
-/// Who was queued was starved. And the one whose handle it was has it all as running time.
+/// Who was queued was starved. And the one whose handle it was has it all as running time, which
+/// grows while it runs, as the loop's busy time does: only the harvests do not.
 #[test]
 fn a_long_handle_leaves_traces() {
     const LONG: Duration = Duration::from_millis(50);
@@ -147,11 +148,20 @@ fn a_long_handle_leaves_traces() {
         let [culprit, asleep, queued] = ["culprit", "asleep", "queued"].map(Partition::named);
         let sleeps = asleep.spawn(sleep(MS));
         sleep(US).await;
-        let long = culprit.spawn(async { sim::spend(LONG) });
+        let long = culprit.spawn(async {
+            let read = || (Handle::current().metrics(), Partition::current().metrics());
+            let before = read();
+            sim::spend(LONG);
+            let now = read();
+            (now.0.since(&before.0), now.1.since(&before.1))
+        });
         let waits = queued.spawn(async {});
-        for task in [sleeps, long, waits] {
+        for task in [sleeps, waits] {
             task.await.expect("it ends");
         }
+        let (of_loop, of_culprit) = long.await.expect("it ends");
+        assert_eq!((of_loop.busy, of_loop.harvests), (LONG, 0));
+        assert_eq!(of_culprit.running, LONG);
 
         let of_loop = Handle::current().metrics();
         assert!(of_loop.harvest_gap.quantile(1.0) >= Some(LONG));
