@@ -70,3 +70,8 @@ struct ReadmeExamples;
 #[cfg(all(doctest, feature = "sim"))]
 #[doc = include_str!("../docs/testing.md")]
 struct TestingExamples;
+
+/// The guide to isolation compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/isolation.md")]
+struct IsolationExamples;
