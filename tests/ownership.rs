@@ -33,7 +33,7 @@ fn arm(timer: &mut Pin<Box<Sleep>>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
 
     /// A timer that is polled in another partition fires in that one's turns, whether it is still
     /// to come then, due, or marked for delivery to a partition with a hundred handles before that.

@@ -334,7 +334,10 @@ fn run(seed: u64, programs: Vec<(u8, Ops)>, main: Ops) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 256 } else { 2_048 }))]
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(if cfg!(debug_assertions) { 256 } else { 2_048 })
+    })]
 
     /// Whatever tasks do with moves, visits, panics, aborts, adoptions and closed partitions, all
     /// come to an end, each in one queue at a time, polled in its place, and leave nothing behind.

@@ -46,7 +46,7 @@ fn waited(seed: u64, crowd: usize, cost: Duration, polls: usize, way: Way) -> (D
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(100))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(100) })]
 
     /// An adopted task waits as if it had always been the adopter's: for the handle that runs, not
     /// for the crowd it was queued behind. Without that it would.
