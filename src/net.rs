@@ -3,6 +3,7 @@
 //! | type | is |
 //! |---|---|
 //! | [`TcpListener`], [`TcpStream`] | TCP |
+//! | [`Acceptor`] | TCP connections of several kinds at one port, told apart by their first bytes |
 //! | [`UdpSocket`] | UDP |
 //! | [`UnixListener`], [`UnixStream`], [`UnixDatagram`] | sockets in the file system (Unix) |
 //! | [`AsyncFd`] | any other fd that can be polled: a pipe, an eventfd, a device (Unix) |
@@ -51,11 +52,14 @@
 //! ```
 
 mod accept;
+mod acceptor;
 mod addr;
 #[cfg(unix)]
 mod async_fd;
+mod classify;
 #[cfg(unix)]
 mod handles;
+pub mod http;
 mod methods;
 mod socket;
 mod sockets;
@@ -68,9 +72,11 @@ mod udp;
 mod unix;
 
 pub use crate::sched::Direction;
+pub use acceptor::{Accepting, Acceptor, AcceptorMetrics};
 pub use addr::{ToSocketAddrs, lookup_host};
 #[cfg(unix)]
 pub use async_fd::{AsyncFd, AsyncFdError, FdReady};
+pub use classify::Classified;
 pub use split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
 pub use stream::ByteStream;
 pub use tcp_listener::TcpListener;

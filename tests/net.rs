@@ -4,6 +4,10 @@
 
 #[path = "net/accepting.rs"]
 mod accepting;
+#[path = "net/acceptor.rs"]
+mod acceptor;
+#[path = "net/crowds.rs"]
+mod crowds;
 #[path = "net/fds.rs"]
 mod fds;
 #[path = "net/loops.rs"]

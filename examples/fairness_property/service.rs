@@ -12,6 +12,9 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 
+/// How long a new connection may say nothing to the point.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// How to compute for so long: `evenloop::sim::spend` in a simulation.
 pub(crate) type Compute = fn(Duration);
 
@@ -38,7 +41,7 @@ async fn accept(listener: TcpListener, layout: Layout, compute: Compute) -> io::
         spawn(async move {
             let whose = match layout {
                 Layout::Together => Some(Partition::current()),
-                Layout::Apart => stream.classify(100, whose).await?,
+                Layout::Apart => stream.classify(100, PATIENCE, whose).await?.told(),
             };
             // Who asks for nothing gets nothing.
             if let Some(partition) = whose {

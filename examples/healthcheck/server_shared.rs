@@ -5,8 +5,7 @@ use std::borrow::Cow;
 use std::io;
 use std::time::Duration;
 
-use evenloop::net::{TcpListener, TcpStream};
-use evenloop::time::timeout;
+use evenloop::net::{Classified, TcpListener, TcpStream};
 use evenloop::{spawn, spawn_in};
 
 use crate::server_evenloop::accept;
@@ -44,9 +43,11 @@ pub(crate) fn run(session: Session, bytes_max: usize, tell: Tell) -> io::Result<
 /// Serves a connection where it belongs. What tells that stays in the stream: nothing is read of
 /// it before.
 async fn admit(stream: TcpStream, bytes_max: usize, tell: Tell, work: Duration) {
-    let told = timeout(PATIENCE, stream.classify(bytes_max, tell)).await;
-    // A peer that broke off or stayed silent is not served.
-    if let Ok(Ok(partition)) = told {
-        spawn_in(partition.unwrap_or(Cow::Borrowed(OTHERS)), serve(stream, work));
-    }
+    let partition = match stream.classify(bytes_max, PATIENCE, tell).await {
+        Ok(Classified::Told(partition)) => partition,
+        Ok(Classified::Unknown) => Cow::Borrowed(OTHERS),
+        // A peer that broke off or stayed silent is not served.
+        Ok(Classified::TimedOut) | Err(_) => return,
+    };
+    spawn_in(partition, serve(stream, work));
 }

@@ -79,6 +79,11 @@ impl ScheduledIo {
         }
     }
 
+    /// Takes the direction to be ready: there is something left of which no event will tell.
+    pub(crate) fn presume_ready(&self, direction: Direction) {
+        self.half(direction).set(READY);
+    }
+
     /// Whether somebody waits, so that an event is worth a delivery.
     #[inline]
     pub(crate) fn has_waiter(&self, direction: Direction) -> bool {

@@ -8,8 +8,8 @@ use crate::sched::Direction;
 use crate::time::sleep;
 
 /// The first pause when the system has run out of descriptors or memory, and the longest.
-const PAUSE_FIRST: Duration = Duration::from_millis(10);
-const PAUSE_MAX: Duration = Duration::from_millis(500);
+pub(super) const PAUSE_FIRST: Duration = Duration::from_millis(10);
+pub(super) const PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// Accepts by `f` until it works.
 ///
@@ -43,7 +43,7 @@ pub(super) fn passing_over<R>(mut f: impl FnMut() -> io::Result<R>) -> io::Resul
 }
 
 #[cfg(unix)]
-fn is_exhausted(error: &io::Error) -> bool {
+pub(super) fn is_exhausted(error: &io::Error) -> bool {
     use rustix::io::Errno;
 
     const EXHAUSTED: [Errno; 4] = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
@@ -51,7 +51,7 @@ fn is_exhausted(error: &io::Error) -> bool {
 }
 
 #[cfg(not(unix))]
-fn is_exhausted(error: &io::Error) -> bool {
+pub(super) fn is_exhausted(error: &io::Error) -> bool {
     const WSAEMFILE: i32 = 10_024;
     const WSAENOBUFS: i32 = 10_055;
     matches!(error.raw_os_error(), Some(WSAEMFILE | WSAENOBUFS))

@@ -129,74 +129,6 @@ impl TcpStream {
         self.io.registration().async_io(Direction::Read, || self.io.peek(buf)).await
     }
 
-    /// Looks at the first bytes, and leaves them in the stream, until `tell` knows what they are.
-    ///
-    /// So that connections of several kinds can share a port and yet be kept apart, before anything
-    /// is done for them: run this in a partition of its own, and serve each in the partition it is
-    /// for. `tell` is called with all bytes that have arrived, each time there are more of them.
-    ///
-    /// Returns `None` if `tell` does not know after `max_bytes`, after 16 KiB, or at the end of the
-    /// stream. A peer that sends nothing is waited for: put a
-    /// [`timeout`](crate::time::timeout) around it.
-    ///
-    /// # Errors
-    ///
-    /// As [`read`](Self::read).
-    ///
-    /// # Cancel safety
-    ///
-    /// Nothing is lost.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use evenloop::Partition;
-    /// # use evenloop::net::{TcpListener, TcpStream};
-    ///
-    /// # evenloop::block_on(async {
-    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
-    /// # let client = TcpStream::connect(listener.local_addr()?).await?;
-    /// # client.write_all(b"GET /health HTTP/1.1").await?;
-    /// const HEALTH: &[u8] = b"GET /health ";
-    ///
-    /// let (stream, _) = listener.accept().await?;
-    /// let partition = stream.classify(HEALTH.len(), |start| {
-    ///     if start.starts_with(HEALTH) {
-    ///         return Some(Partition::named("health"));
-    ///     }
-    ///     (!HEALTH.starts_with(start)).then(|| Partition::named("bulk"))
-    /// });
-    /// let partition = partition.await?.unwrap_or_else(|| Partition::named("bulk"));
-    /// assert_eq!(partition.name(), "health");
-    /// # std::io::Result::Ok(())
-    /// # }).unwrap();
-    /// ```
-    pub async fn classify<R>(
-        &self,
-        max_bytes: usize,
-        mut tell: impl FnMut(&[u8]) -> Option<R>,
-    ) -> io::Result<Option<R>> {
-        let mut start = vec![0; max_bytes.min(CLASSIFY_MAX)];
-        let mut known = 0;
-        let look = || {
-            // Asked first: what arrives later than the look is no reason to end.
-            let ended = self.io.registration().is_read_closed();
-            let len = self.io.peek(&mut start)?;
-            if len > known {
-                known = len;
-                if let Some(told) = tell(&start[..len]) {
-                    return Ok(Some(told));
-                }
-            }
-            if ended || len == 0 || len == start.len() {
-                return Ok(None);
-            }
-            // Bytes that were seen before make no event; the next ones will.
-            Err(io::ErrorKind::WouldBlock.into())
-        };
-        self.io.registration().async_io(Direction::Read, look).await
-    }
-
     /// Polls for bytes and leaves them in the stream; of several tasks that poll, the last is woken.
     ///
     /// # Errors
@@ -352,9 +284,6 @@ impl TcpStream {
 }
 
 const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE);
-
-/// What [`TcpStream::classify`] looks at, at most: what any receive buffer can hold.
-const CLASSIFY_MAX: usize = 16 << 10;
 
 /// What every system can count: some keep it in sixteen bits.
 const LINGER_MAX: Duration = Duration::from_secs(i16::MAX as u64);

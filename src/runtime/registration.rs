@@ -315,6 +315,11 @@ impl Registration {
         self.io.is_read_closed()
     }
 
+    /// Takes the direction to be ready: there is something left of which no event will tell.
+    pub(crate) fn presume_ready(&self, direction: Direction) {
+        self.io.presume_ready(direction);
+    }
+
     /// Says that the operation found nothing to do, unless there was an event since `seen`.
     #[cfg(unix)]
     pub(crate) fn clear(&self, direction: Direction, seen: Seen) {

@@ -4,11 +4,11 @@ use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 
-use evenloop::net::{TcpListener, TcpStream, UdpSocket, UnixStream};
+use evenloop::net::{Classified, TcpListener, TcpStream, UdpSocket, UnixStream};
 use evenloop::{Handle, Partition, spawn, spawn_in, yield_now};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::{pair, run, settle};
+use crate::{LIMIT, pair, run, settle};
 
 fn names() -> Vec<String> {
     Handle::current().partitions().iter().map(Partition::name).collect()
@@ -239,7 +239,7 @@ fn told_apart_on_one_port() {
                 io::Result::Ok(client)
             });
             let mut looks = 0;
-            let told = server.classify(HEALTH.len(), |start| {
+            let told = server.classify(HEALTH.len(), LIMIT, |start| {
                 looks += 1;
                 if start.starts_with(HEALTH) {
                     return Some("health");
@@ -255,10 +255,16 @@ fn told_apart_on_one_port() {
             io::Result::Ok(told)
         };
         for pieces in [1, 5, 100] {
-            assert_eq!(classify(b"GET /health HTTP/1.1", pieces, false).await?, Some("health"));
-            assert_eq!(classify(b"GET /heap HTTP/1.1", pieces, false).await?, Some("bulk"));
-            assert_eq!(classify(b"GET /he", pieces, true).await?, None);
-            assert_eq!(classify(b"", pieces, true).await?, None);
+            assert_eq!(
+                classify(b"GET /health HTTP/1.1", pieces, false).await?,
+                Classified::Told("health")
+            );
+            assert_eq!(
+                classify(b"GET /heap HTTP/1.1", pieces, false).await?,
+                Classified::Told("bulk")
+            );
+            assert_eq!(classify(b"GET /he", pieces, true).await?, Classified::Unknown);
+            assert_eq!(classify(b"", pieces, true).await?, Classified::Unknown);
         }
         Ok(())
     });

@@ -12,6 +12,7 @@ use crate::net::UnixStream;
 use crate::net::accept::{accept, passing_over};
 use crate::net::socket::Socket;
 use crate::net::sockets::socket_methods;
+use crate::runtime::Partition;
 use crate::runtime::registration::Watched;
 use crate::sched::Direction;
 
@@ -84,6 +85,52 @@ impl UnixListener {
     pub async fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
         let (stream, peer) = accept(self.io.registration(), || self.io.accept()).await?;
         Ok((UnixStream::watch(stream)?, peer))
+    }
+
+    /// Accepts a connection for the partition that `choose` names by the peer's address, which has
+    /// no path unless the peer bound itself to one.
+    ///
+    /// The stream is that partition's from the start: not even its first event is delivered in
+    /// another one's turns. What serves it is for the caller to spawn there.
+    ///
+    /// # Panics
+    ///
+    /// As [`accept`](Self::accept); and if the partition is of another runtime.
+    ///
+    /// # Errors
+    ///
+    /// As [`accept`](Self::accept).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, it has accepted nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use evenloop::Partition;
+    /// # use evenloop::net::{UnixListener, UnixStream};
+    ///
+    /// # evenloop::block_on(async {
+    /// # let path = std::env::temp_dir().join(format!("evenloop-in-{}", std::process::id()));
+    /// # let listener = UnixListener::bind(&path)?;
+    /// # let client = UnixStream::connect(&path).await?;
+    /// # std::fs::remove_file(&path)?;
+    /// let (stream, partition) = listener.accept_in(|_| Partition::named("admin")).await?;
+    /// partition.spawn(async move { stream.write_all(b"alive").await });
+    /// # let mut answer = String::new();
+    /// # client.read_to_string(&mut answer).await?;
+    /// # assert_eq!(answer, "alive");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn accept_in(
+        &self,
+        choose: impl FnOnce(SocketAddr) -> Partition,
+    ) -> io::Result<(UnixStream, Partition)> {
+        let (stream, peer) = accept(self.io.registration(), || self.io.accept()).await?;
+        let partition = choose(peer);
+        Ok((UnixStream::watch_in(stream, &partition)?, partition))
     }
 
     /// Polls for a connection; of several tasks that poll, the last is woken.

@@ -14,6 +14,7 @@ use crate::net::socket::Socket;
 use crate::net::sockets::socket_methods;
 use crate::net::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf, into_split};
 use crate::net::stream::{byte_stream, read_traits, write_traits};
+use crate::runtime::Partition;
 use crate::runtime::registration::Watched;
 use crate::sched::Direction;
 use crate::time::sleep;
@@ -94,6 +95,16 @@ impl UnixStream {
     pub(super) fn watch(stream: Socket<mio::net::UnixStream>) -> io::Result<Self> {
         let interest = Interest::READABLE | Interest::WRITABLE;
         Ok(Self { io: Watched::new(stream, interest, Some(interest), "net::UnixStream")? })
+    }
+
+    #[track_caller]
+    pub(super) fn watch_in(
+        stream: Socket<mio::net::UnixStream>,
+        partition: &Partition,
+    ) -> io::Result<Self> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let io = Watched::new_in(stream, interest, Some(interest), "net::UnixStream", partition)?;
+        Ok(Self { io })
     }
 
     read_methods!(|this| this);
