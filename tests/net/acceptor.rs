@@ -15,21 +15,20 @@ use evenloop::{Handle, Partition, spawn, spawn_in};
 
 use crate::{LIMIT, pair, run, settle};
 
+type Tell = Box<dyn FnMut(&[u8]) -> Option<Partition>>;
+
 const HEALTH: &[u8] = b"GET /health HTTP/1.1\r\n";
 
 /// Makes an acceptor that answers each connection that is told by the name of its partition.
 async fn acceptor<F>(describe: F) -> io::Result<(Accepting, SocketAddr)>
 where
-    F: FnOnce(
-        Acceptor<Box<dyn FnMut(&[u8]) -> Option<Partition>>>,
-    ) -> Acceptor<Box<dyn FnMut(&[u8]) -> Option<Partition>>>,
+    F: FnOnce(Acceptor<Tell>) -> Acceptor<Tell>,
 {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let addr = listener.local_addr()?;
     let routes =
         Routes::otherwise(Partition::named("bulk")).path("/health", Partition::named("health"));
-    let tell: Box<dyn FnMut(&[u8]) -> Option<Partition>> =
-        Box::new(move |start| routes.tell(start).cloned());
+    let tell: Tell = Box::new(move |start| routes.tell(start).cloned());
     let accepting = describe(listener.classified(tell)).serve(|stream, _, partition| {
         partition.spawn(async move {
             let mut request = [0; 64];
