@@ -257,3 +257,32 @@ fn accepting_is_fair_between_listeners() {
     let bound = 2 * WAY + 32 * EACH + 100 * US;
     assert!(worst <= bound, "accepted after {worst:?}, not {bound:?}");
 }
+
+/// Who goes because there are too many is looked at a last time: what arrived just now counts.
+#[test]
+fn the_last_look_counts() {
+    sim::Runtime::new(1)
+        .block_on(async {
+            let listener = TcpListener::bind(ADDR).await?;
+            let early = TcpStream::connect(ADDR).await?;
+            let mut crowd = Vec::new();
+            for _ in 0..8 {
+                let stream = TcpStream::connect(ADDR).await?;
+                stream.write_all(b"x").await?;
+                crowd.push(stream);
+            }
+            sleep(1_000 * US).await;
+            // On its way while the acceptor takes in all of them in one handle.
+            early.write_all(b"?").await?;
+            let tell = |start: &[u8]| {
+                sim::spend(100 * US);
+                (start == b"?").then_some(())
+            };
+            let accepting = listener.classified(tell).limit(4).serve(|_, _, ()| {});
+            sleep(10_000 * US).await;
+            let counts = accepting.metrics();
+            assert_eq!((counts.told, counts.evicted, counts.waiting), (1, 4, 4), "{counts:?}");
+            io::Result::Ok(())
+        })
+        .unwrap();
+}
