@@ -318,6 +318,11 @@ impl<H> Dispatcher<H> {
     /// queue then asks for another. O(1).
     #[inline]
     pub fn delivered(&mut self, turn: Turn, more: bool) -> Next {
+        // The turn may end here, and what was made in it since the last charge has no other to
+        // wait for.
+        if !self.unpriced.is_empty() {
+            self.price_newborns(0);
+        }
         let Some(node) = self.nodes.get_mut(turn.partition()) else { return self.settle(turn) };
         node.marker_to_tail();
         node.set(DUE, more);

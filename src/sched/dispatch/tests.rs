@@ -257,3 +257,31 @@ fn the_root_stays() {
     let mut d = dispatcher();
     let _ = d.remove(d.root());
 }
+
+/// What is made in a turn after its last charge takes its place when a delivery ends that turn.
+#[test]
+fn heirs_are_placed_when_a_delivery_ends_the_turn() {
+    let mut d = dispatcher();
+    let (maker, other) = (partition(&mut d), partition(&mut d));
+    d.push(maker, 1).unwrap();
+    d.push(other, 2).unwrap();
+    let turn = d.pick().unwrap();
+    assert_eq!(run(&mut d, &turn), 1);
+    d.rouse(maker);
+    // Spent, but it goes on: the delivery is still to come.
+    let turn = continues(d.charge(turn, 600));
+    assert!(matches!(d.step(&turn), Step::Deliver));
+
+    let creator = Some(Creator { partition: maker, spent: 0 });
+    let heir = d.create(Weight::ONE, None, creator).unwrap();
+    d.push(heir, 3).unwrap();
+    d.push(maker, 4).unwrap();
+    assert_eq!(ended(d.delivered(turn, false)), Ended::Spent);
+
+    // With both others gone nobody is charged any more, and the heir runs all the same.
+    assert!(d.remove(maker).is_some() && d.remove(other).is_some());
+    let turn = d.pick().unwrap();
+    assert_eq!((turn.partition(), run(&mut d, &turn)), (heir, 3));
+    assert_eq!(ended(d.charge(turn, 1)), Ended::Idle);
+    assert!(d.remove(heir).is_some() && d.is_quiescent());
+}
