@@ -25,7 +25,7 @@ const WAY: Duration = Duration::from_micros(50);
 /// wait, and 16 accepted with a look when they come and one when they go.
 const BOUND: Duration = WAY.saturating_add(LOOK.saturating_mul((BACKLOG + WAITING) * 3 + 2 * 48));
 
-/// How many connections the crowd makes: a million takes a minute or two in release.
+/// How many connections the crowd makes: a million takes about ten seconds in release.
 fn crowd() -> usize {
     std::env::var("EVENLOOP_CROWD").map_or(20_000, |crowd| crowd.parse().expect("a number"))
 }
