@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!     200,000 × spawn(pending)          ─►  a task
+//!     200,000 × spawn(64 bytes, pending)─►  a task that holds something
 //!     200,000 × spawn_in(i, pending)    ─►  a task and a partition with a key
 //!     200,000 × Partition::anonymous()  ─►  a partition
 //! ```
@@ -10,11 +11,15 @@
 //!
 //! ```text
 //! a pending task                        224 bytes
+//! a pending task that holds 64 bytes    314 bytes
 //! a pending task in its own partition   985 bytes
 //! an idle partition                     706 bytes
 //! ```
 
-use std::future::pending;
+use std::future::{Future, pending};
+use std::hint::black_box;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use evenloop::{Partition, spawn, spawn_in, yield_now};
 
@@ -26,6 +31,19 @@ fn resident() -> u64 {
     let line = status.lines().find(|line| line.starts_with("VmRSS"));
     let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
     kib.unwrap_or(0) * 1024
+}
+
+/// Waits for ever, and holds 64 bytes meanwhile.
+#[derive(Debug)]
+struct Holder([u8; 64]);
+
+impl Future for Holder {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        black_box(&self.0);
+        Poll::Pending
+    }
 }
 
 /// Lets everything that was spawned run up to its wait.
@@ -44,6 +62,11 @@ fn main() {
         settle().await;
         let tasks = resident();
         for i in 0..COUNT {
+            drop(spawn(Holder([i as u8; 64])));
+        }
+        settle().await;
+        let holders = resident();
+        for i in 0..COUNT {
             drop(spawn_in(i, pending::<()>()));
         }
         settle().await;
@@ -52,7 +75,8 @@ fn main() {
         let partitions = resident();
 
         println!("a pending task                        {:3} bytes", (tasks - start) / COUNT);
-        println!("a pending task in its own partition   {:3} bytes", (keyed - tasks) / COUNT);
+        println!("a pending task that holds 64 bytes    {:3} bytes", (holders - tasks) / COUNT);
+        println!("a pending task in its own partition   {:3} bytes", (keyed - holders) / COUNT);
         println!("an idle partition                     {:3} bytes", (partitions - keyed) / COUNT);
         drop(held);
     });

@@ -23,7 +23,6 @@ use crate::runtime::panics::PanicHook;
 use crate::runtime::run::MainWaker;
 use crate::runtime::shared::Shared;
 use crate::sched::Settings;
-use crate::task;
 
 pub(crate) mod blocking;
 pub(crate) mod context;
@@ -161,10 +160,9 @@ impl Runtime {
         let _stage = Stage::enter(&self.local, &main);
         self.local.run(&mut || {
             main.begin_poll();
-            task::polling_with(&waker);
             match catch_unwind(AssertUnwindSafe(|| fut.as_mut().poll(&mut cx))) {
                 Ok(Poll::Pending) => {
-                    task::pends::<Shared>();
+                    self.local.attend();
                     if main.end_poll() {
                         self.local.queue_main();
                     }

@@ -7,6 +7,7 @@ mod props {
     pub(crate) mod latency;
     pub(crate) mod lifecycle;
     pub(crate) mod sharing;
+    pub(crate) mod together;
     pub(crate) mod world;
 }
 
@@ -14,7 +15,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
 use props::world::{Plan, intact, plan};
-use props::{delivery, latency, lifecycle, sharing};
+use props::{delivery, latency, lifecycle, sharing, together};
 
 /// Checks `property` on `cases` values and prints the least that breaks it.
 fn check<S: Strategy>(
@@ -41,6 +42,11 @@ fn i_no_runnable_partition_is_behind_or_far_ahead() {
 #[test]
 fn p0_handles_leave_as_they_came() {
     check(200, lifecycle::ops(), |ops| lifecycle::churn(&ops, intact));
+}
+
+#[test]
+fn handles_of_one_price_are_charged_together_or_alone() {
+    check(500, together::script(), |script| together::together(&script));
 }
 
 #[test]

@@ -17,20 +17,23 @@ thread_local! {
     static CURRENT: ManuallyDrop<RefCell<Option<Rc<Local>>>> =
         const { ManuallyDrop::new(RefCell::new(None)) };
 
-    /// The loop, by its address, and the partition, as bits, of the handle that runs; zeros between
-    /// two handles.
+    /// What threads share of the loop in `CURRENT`, by its address.
+    static HERE: Cell<*const Shared> = const { Cell::new(std::ptr::null()) };
+
+    /// The loop, by its address, and the partition, as bits, of the handles that run; zeros in
+    /// between.
     static HANDLE: Cell<(usize, u64)> = const { Cell::new((0, 0)) };
 }
 
-/// Notes that a handle of a partition begins.
+/// Notes that handles of a partition begin, one after the other.
 #[inline]
-pub(crate) fn begin_handle(shared: &Arc<Shared>, partition: PartitionId) {
+pub(crate) fn begin_handles(shared: &Arc<Shared>, partition: PartitionId) {
     HANDLE.set((Arc::as_ptr(shared).addr(), partition.to_bits()));
 }
 
-/// Notes that it has ended.
+/// Notes that they have ended.
 #[inline]
-pub(crate) fn end_handle() {
+pub(crate) fn end_handles() {
     HANDLE.set((0, 0));
 }
 
@@ -50,7 +53,7 @@ pub(crate) struct Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        let left = CURRENT.with(|current| current.replace(self.outer.take()));
+        let left = set(self.outer.take());
         drop(left);
     }
 }
@@ -60,7 +63,12 @@ impl Drop for Entered {
 #[must_use = "the loop is left again when this is dropped"]
 pub(crate) fn enter(local: Rc<Local>) -> Entered {
     let time = clock::enter(&local.shared.time);
-    Entered { outer: CURRENT.with(|current| current.replace(Some(local))), _time: time }
+    Entered { outer: set(Some(local)), _time: time }
+}
+
+fn set(local: Option<Rc<Local>>) -> Option<Rc<Local>> {
+    HERE.set(local.as_ref().map_or(std::ptr::null(), |local| Arc::as_ptr(&local.shared)));
+    CURRENT.with(|current| current.replace(local))
 }
 
 /// Refuses to run a loop inside a loop.
@@ -106,14 +114,30 @@ pub(crate) fn with_loop<R>(shared: &Arc<Shared>, f: impl FnOnce(&Rc<Local>) -> R
     Some(f(&local))
 }
 
-/// Queues a task in its partition if this thread runs its loop, else hands it back.
+/// Whether this thread runs the loop that `shared` belongs to: one load and a comparison.
 #[inline]
-pub(crate) fn schedule(task: Runnable<Shared>) -> Result<(), Runnable<Shared>> {
+pub(crate) fn is_loop_of(shared: &Shared) -> bool {
+    std::ptr::eq(HERE.get(), shared)
+}
+
+/// Runs `f` if this thread runs the loop that `shared` belongs to; `f` runs no foreign code, and
+/// enters no other loop.
+#[inline]
+pub(crate) fn with_loop_briefly<R>(
+    shared: &Arc<Shared>,
+    f: impl FnOnce(&Rc<Local>) -> R,
+) -> Option<R> {
     CURRENT.with(|current| match &*current.borrow() {
-        Some(local) if Arc::ptr_eq(&local.shared, &task.metadata().home) => {
-            local.queue(task);
-            Ok(())
-        }
-        _ => Err(task),
+        Some(local) if Arc::ptr_eq(&local.shared, shared) => Some(f(local)),
+        _ => None,
     })
+}
+
+/// Queues a task in its partition. This thread runs its loop.
+#[inline]
+pub(crate) fn queue(task: Runnable<Shared>) {
+    CURRENT.with(|current| match &*current.borrow() {
+        Some(local) => local.queue(task),
+        None => unreachable!("a task was queued off its loop"),
+    });
 }

@@ -336,6 +336,7 @@ impl Core {
         let weight = plan.weight.unwrap_or(Weight::ONE);
         let group = plan.group.map(|(name, weight)| self.group(&name, weight));
         let creator = self.creator();
+        self.interrupt();
         let id = match self.sched.create(weight, group, creator) {
             Ok(id) => id,
             Err(_) => unreachable!("a group in the directory is known to the dispatcher"),
@@ -370,12 +371,14 @@ impl Core {
     fn group(&mut self, name: &str, weight: Option<Weight>) -> GroupId {
         if let Some(&id) = self.directory.groups.get(name) {
             if let Some(weight) = weight {
+                self.interrupt();
                 self.sched.set_group_weight(id, weight);
                 self.probe.group_reweighed(id, weight);
             }
             return id;
         }
         let weight = weight.unwrap_or(Weight::ONE);
+        self.interrupt();
         let id = self.sched.create_group(weight);
         self.probe.group_created(id, name, weight);
         let name: Arc<str> = name.into();
@@ -398,6 +401,7 @@ impl Core {
     }
 
     pub(crate) fn set_weight(&mut self, id: PartitionId, weight: Weight) {
+        self.interrupt();
         self.sched.set_weight(id, weight);
         self.probe.reweighed(id, weight);
         if let Some(info) = self.directory.info(id) {

@@ -4,12 +4,12 @@ use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use crate::runtime::coop;
 use crate::runtime::shared::Shared;
-use crate::task::{self, Joint, Outcome, Payload, TaskId};
+use crate::task::{self, Joint, Outcome, Payload, Task, TaskId};
 
 /// A spawned task, as seen by who waits for it: a future of the task's output.
 ///
@@ -40,7 +40,7 @@ pub struct JoinHandle<T> {
 
 impl<T> JoinHandle<T> {
     pub(crate) fn new(joint: Joint<T, Shared>) -> Self {
-        let id = joint.metadata().id;
+        let id = joint.header().id();
         Self { joint: Some(joint), id }
     }
 
@@ -51,7 +51,7 @@ impl<T> JoinHandle<T> {
     /// A blocking task is only stopped if it has not started.
     pub fn abort(&self) {
         if let Some(joint) = &self.joint {
-            joint.metadata().home.abort(self.id);
+            Shared::abort(&joint.task());
         }
     }
 
@@ -94,15 +94,14 @@ impl<T> JoinHandle<T> {
     #[track_caller]
     pub fn adopt(&self) {
         if let Some(joint) = &self.joint {
-            joint.metadata().home.adopt(joint.metadata());
+            Shared::adopt(joint.header());
         }
     }
 
     /// Returns a handle that can only abort.
     #[must_use]
     pub fn abort_handle(&self) -> AbortHandle {
-        let shared = self.joint.as_ref().map(|joint| joint.metadata().home.clone());
-        AbortHandle { shared, id: self.id }
+        AbortHandle { task: self.joint.as_ref().map(Joint::task), id: self.id }
     }
 
     /// Returns whether the task has ended, in whatever way.
@@ -119,15 +118,11 @@ impl<T> JoinHandle<T> {
 
     /// Polls without regard to the task's budget of operations.
     pub(crate) fn poll_exempt(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
-        let joint = self.joint.as_mut().expect("a JoinHandle was polled after it was ready");
-        // The task's end must not be stopped by what its awaiter's waker throws.
-        let waker = task::contained::<Shared>(cx.waker());
-        let outcome = ready!(Pin::new(joint).poll(&mut Context::from_waker(&waker)));
-        self.joint = None;
+        let outcome = ready!(Joint::poll(&mut self.joint, cx));
         let id = self.id;
         let reason = match outcome {
-            Outcome::Done(output) => return Poll::Ready(Ok(output.take())),
-            Outcome::Panicked(caught) => Reason::Panicked(Mutex::new(caught.take())),
+            Outcome::Done(output) => return Poll::Ready(Ok(output)),
+            Outcome::Panicked(payload) => Reason::Panicked(Mutex::new(payload)),
             Outcome::Cancelled => Reason::Cancelled,
             Outcome::Refused => Reason::Refused,
         };
@@ -151,14 +146,6 @@ impl<T> Future for JoinHandle<T> {
 
 impl<T> Unpin for JoinHandle<T> {}
 
-impl<T> Drop for JoinHandle<T> {
-    fn drop(&mut self) {
-        if let Some(joint) = self.joint.take() {
-            joint.detach();
-        }
-    }
-}
-
 impl<T> fmt::Debug for JoinHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JoinHandle")
@@ -172,15 +159,15 @@ impl<T> fmt::Debug for JoinHandle<T> {
 #[derive(Clone, Debug)]
 pub struct AbortHandle {
     /// `None` if the task had been joined already.
-    shared: Option<Arc<Shared>>,
+    task: Option<Task<Shared>>,
     id: TaskId,
 }
 
 impl AbortHandle {
     /// Ends the task at its next poll; see [`JoinHandle::abort`].
     pub fn abort(&self) {
-        if let Some(shared) = &self.shared {
-            shared.abort(self.id);
+        if let Some(task) = &self.task {
+            Shared::abort(task);
         }
     }
 

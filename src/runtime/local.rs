@@ -14,7 +14,7 @@ use crate::runtime::directory::{KeyRef, Target};
 use crate::runtime::join::JoinHandle;
 use crate::runtime::partition::Partition;
 use crate::runtime::shared::{Message, Shared};
-use crate::runtime::tasks::REMOTE;
+use crate::runtime::tasks::{Entry, REMOTE};
 use crate::sched::PartitionId;
 use crate::task::{self, Header, Runnable, TaskId};
 
@@ -54,11 +54,7 @@ impl Local {
     /// Queues a woken task at the tail of its own partition, whoever woke it.
     #[inline]
     pub(crate) fn queue(&self, task: Runnable<Shared>) {
-        let mut core = self.core.borrow_mut();
-        let partition = core.home_of(task.metadata());
-        let refused = core.push(partition, Queued::Task(task));
-        // A registered task counts as a reference to its partition, which therefore is there.
-        assert!(refused.is_ok(), "a task was woken whose partition is gone");
+        self.core.borrow_mut().queue(task);
     }
 
     /// Spawns where the caller lives.
@@ -111,15 +107,14 @@ impl Local {
         F::Output: 'static,
     {
         let mut core = self.core.borrow_mut();
-        let key = core.tasks.next_key();
-        let header = Header::new(self.shared.clone(), TaskId(key), birth.location);
-        let (runnable, joint) = task::cell(header, future);
+        let id = core.tasks.next_id();
+        let (runnable, joint) = task::spawn(self.shared.clone(), id, birth.location, future);
         if core.is_open(partition) && !core.closed {
-            self.admit(&mut core, key, runnable, partition, birth.name);
+            self.admit(&mut core, runnable, partition, birth.name);
         } else {
             // Drops the future: after the borrow.
             drop(core);
-            task::refuse(runnable);
+            runnable.refuse();
         }
         JoinHandle::new(joint)
     }
@@ -128,55 +123,42 @@ impl Local {
     fn admit(
         &self,
         core: &mut Core,
-        key: u64,
         runnable: Runnable<Shared>,
         partition: PartitionId,
         name: Option<Box<str>>,
     ) {
-        core.probe.spawned(runnable.metadata(), name.as_deref());
-        core.tasks.insert(key, runnable.metadata(), runnable.waker(), partition, name);
+        core.probe.spawned(runnable.header(), name.as_deref());
+        core.tasks.insert(runnable.task(), partition, name);
         core.directory.task_added(partition);
-        let refused = core.push(partition, Queued::Task(runnable));
+        let refused = core.push(partition, Queued::new(runnable));
         assert!(refused.is_ok(), "a task was spawned into a partition that is gone");
     }
 
     /// Takes in a task that was spawned on another thread.
     fn arrive(&self, runnable: Runnable<Shared>, target: &Target) {
         let mut core = self.core.borrow_mut();
-        let adopter = core.adopter(runnable.metadata());
+        let adopter = core.adopter(runnable.header());
         let partition = adopter.or_else(|| core.resolve(target, &self.shared));
         let partition = partition.filter(|_| !core.closed);
         if let Some(partition) = partition {
-            let key = core.tasks.next_key();
-            self.admit(&mut core, key, runnable, partition, None);
+            self.admit(&mut core, runnable, partition, None);
             return;
         }
         drop(core);
-        task::refuse(runnable);
+        runnable.refuse();
     }
 
-    /// Forgets a task whose future has just been dropped.
-    pub(crate) fn task_ended(&self, header: &Header<Shared>) {
-        let key = header.key();
+    /// Forgets a task whose future has just been dropped. What is left of it is to be dropped when
+    /// nothing is borrowed.
+    pub(crate) fn task_ended(&self, header: &Header<Shared>) -> Option<Entry> {
         let mut core = self.core.borrow_mut();
-        core.forget_moves(key);
-        let entry = core.tasks.remove(key);
-        core.probe.ended(header.id);
+        let entry = core.tasks.remove(header.key());
+        core.probe.ended(header.id());
         if let Some(entry) = &entry {
-            core.forget_wants(entry.travels.as_deref());
-            core.directory.task_removed(entry.partition);
+            core.forget_wants(entry.travels());
+            core.directory.task_removed(entry.partition());
         }
-        drop(core);
-        drop(entry);
-    }
-
-    /// Ends a task at its next poll, which is queued here and now. Returns `false` if there is no
-    /// such task: it has ended, or it has not arrived.
-    pub(crate) fn abort(&self, id: TaskId) -> bool {
-        let waker = self.core.borrow_mut().tasks.abort(id);
-        let Some(waker) = waker else { return false };
-        waker.wake();
-        true
+        entry
     }
 
     /// Whether other threads have sent something that was not taken in yet.
@@ -214,15 +196,12 @@ impl Local {
 
     pub(crate) fn take(&self, message: Message) {
         match message {
-            Message::Wake(task) => self.queue(task),
+            Message::Wake(notice) => notice.take(),
             Message::WakeMain(main) if main.is_over() => {}
             Message::WakeMain(_) => self.queue_main(),
             Message::Spawn(task, target) => {
                 self.arrive(task, &target);
                 drop(target);
-            }
-            Message::Abort(id) => {
-                self.abort(id);
             }
             Message::Release(id) => self.core.borrow_mut().directory.released(id),
             Message::CancelTimer(id) => self.cancel_timer(id),
@@ -235,7 +214,7 @@ impl Local {
     pub(crate) fn queue_main(&self) {
         let mut core = self.core.borrow_mut();
         let main = core.main;
-        let refused = core.push(main, Queued::Main);
+        let refused = core.push(main, Queued::MARK);
         assert!(refused.is_ok(), "the partition of `block_on` is gone");
     }
 
@@ -269,10 +248,10 @@ impl Shared {
         F::Output: Send + 'static,
     {
         let id = TaskId(REMOTE | self.next_id());
-        let (runnable, joint) = task::cell(Header::new(self.clone(), id, birth.location), future);
+        let (runnable, joint) = task::spawn(self.clone(), id, birth.location, future);
         if let Err(Message::Spawn(runnable, _)) = self.send(Message::Spawn(runnable, target)) {
             // Drops the future here, which it may: it is `Send`.
-            task::refuse(runnable);
+            runnable.refuse();
         }
         JoinHandle::new(joint)
     }
@@ -295,7 +274,7 @@ impl Shared {
         );
         let id = self.blocking.next_id();
         let (runnable, joint) =
-            task::cell(Header::new(self.clone(), id, birth.location), async move { f() });
+            task::spawn_without_loop(self.clone(), id, birth.location, async move { f() });
         self.blocking.push(runnable);
         JoinHandle::new(joint)
     }

@@ -7,7 +7,7 @@ use crate::runtime::blocking::{BlockingPool, Cause, Job, Rejected};
 use crate::runtime::panics::note;
 use crate::runtime::shared::Shared;
 use crate::runtime::tasks::REMOTE;
-use crate::task::{self, Runnable, TaskId};
+use crate::task::{Runnable, TaskId};
 
 /// Set, with [`REMOTE`], in the ids of tasks that run on the pool.
 const BLOCKING: u64 = 1 << 62;
@@ -25,11 +25,11 @@ struct Closure(Runnable<Shared>);
 
 impl Job for Closure {
     fn id(&self) -> u64 {
-        self.0.metadata().id.0
+        self.0.header().id().0
     }
 
     fn run(self) {
-        self.0.run();
+        self.0.run_to_end();
     }
 }
 
@@ -54,15 +54,14 @@ impl Blocking {
             if let Cause::NoThread(error) = cause {
                 note(format_args!("a blocking job was refused, no thread could start: {error}"));
             }
-            task::refuse(task);
+            task.refuse();
         }
     }
 
     /// Ends a task that has not started.
     pub(crate) fn cancel(&self, id: TaskId) {
         if let Some(Closure(task)) = self.pool.cancel(id.0) {
-            task.metadata().end();
-            task.run();
+            task.cancel();
         }
     }
 
@@ -72,8 +71,7 @@ impl Blocking {
         let (queued, running) = self.pool.shutdown(deadline);
         let dropped = queued.len();
         for Closure(task) in queued {
-            task.metadata().end();
-            task.run();
+            task.cancel();
         }
         (dropped, running)
     }

@@ -261,8 +261,8 @@ impl Local {
     /// O(tasks of the loop).
     fn abort_all_in(&self, partition: PartitionId) {
         let tasks = self.core.borrow().tasks.of(partition);
-        for id in tasks {
-            self.abort(id);
+        for task in tasks {
+            task.abort();
         }
     }
 }

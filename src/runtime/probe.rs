@@ -45,6 +45,15 @@ macro_rules! events {
 }
 
 impl Probe {
+    /// Whether a simulation watches.
+    #[inline]
+    pub(crate) fn is_on(&self) -> bool {
+        #[cfg(feature = "sim")]
+        return self.watch.is_some();
+        #[cfg(not(feature = "sim"))]
+        false
+    }
+
     events! {
         /// The loop begins to run, and stops.
         fn started();

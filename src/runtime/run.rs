@@ -15,6 +15,7 @@ use crate::runtime::local::Local;
 use crate::runtime::shared::{Message, Shared};
 use crate::runtime::timers::Alarm;
 use crate::sched::{Direction, PartitionId, RegistrationId, Timestamp};
+use crate::task::Ran;
 
 /// Space that deliveries use again and again.
 #[derive(Debug, Default)]
@@ -61,7 +62,10 @@ impl Local {
         loop {
             match action {
                 Action::Run(partition, handle) => {
-                    if self.run_handle(partition, handle, main) {
+                    context::begin_handles(&self.shared, partition);
+                    let done = self.run_handles(handle, main);
+                    context::end_handles();
+                    if done {
                         let _ = self.core.borrow_mut().ran();
                         return true;
                     }
@@ -100,28 +104,38 @@ impl Local {
         }
     }
 
-    /// Polls one task once, or `main`; returns whether `main` is done.
+    /// Runs a handle, and those of its turn after it that need not ask for it; returns whether
+    /// `main` is done. The last one is not charged yet.
     ///
     /// Nothing is thrown here: a task's cell catches what its future throws, and whoever waits for
-    /// the task has left a waker that does not throw.
+    /// the task.
     #[inline]
-    fn run_handle(
-        &self,
-        partition: PartitionId,
-        handle: Queued,
-        main: &mut dyn FnMut() -> bool,
-    ) -> bool {
-        coop::begin();
-        context::begin_handle(&self.shared, partition);
-        let done = match handle {
-            Queued::Task(task) => {
-                task.run();
-                false
+    fn run_handles(&self, mut handle: Queued, main: &mut dyn FnMut() -> bool) -> bool {
+        loop {
+            coop::begin();
+            let ran = match handle.open() {
+                Some(task) => task.run(),
+                None if main() => return true,
+                // It has queued itself again if it was woken.
+                None => Ran::Ended,
+            };
+            let mut core = self.core.borrow_mut();
+            if core.attends_polls() && !matches!(ran, Ran::Ended) {
+                drop(core);
+                self.attend();
+                core = self.core.borrow_mut();
             }
-            Queued::Main => main(),
-        };
-        context::end_handle();
-        done
+            if let Ran::Woken(task) = ran {
+                core.requeue(task);
+            }
+            if self.has_mail() || core.directory.has_doomed() {
+                return false;
+            }
+            match core.go_on_unasked() {
+                Some(next) => handle = next,
+                None => return false,
+            }
+        }
     }
 
     /// Takes in what other threads sent and frees what nothing refers to.

@@ -14,9 +14,8 @@ use crate::runtime::local::Local;
 use crate::runtime::offload::Blocking;
 use crate::runtime::panics::{PanicHook, UnhandledPanic};
 use crate::runtime::run::MainWaker;
-use crate::runtime::tasks::REMOTE;
 use crate::sched::{PartitionId, RegistrationId, TimerId};
-use crate::task::{Header, Home, Payload, Runnable, TaskId};
+use crate::task::{Header, Home, Notice, Payload, Runnable, Task, TaskId};
 
 /// The half of a loop that is `Send + Sync`: every task, socket, timer and handle holds it.
 pub(crate) struct Shared {
@@ -35,12 +34,11 @@ pub(crate) struct Shared {
 /// What other threads may ask of a loop.
 pub(crate) enum Message {
     /// A task was woken.
-    Wake(Runnable<Shared>),
+    Wake(Notice<Shared>),
     /// The future that `block_on` runs was woken.
     WakeMain(Arc<MainWaker>),
     /// A task was spawned from outside.
     Spawn(Runnable<Shared>, Target),
-    Abort(TaskId),
     /// The last handle to a partition was dropped.
     Release(PartitionId),
     CancelTimer(TimerId),
@@ -108,15 +106,11 @@ impl Shared {
     }
 
     /// Asks for the end of a task, on whichever thread this is.
-    pub(crate) fn abort(self: &Arc<Self>, id: TaskId) {
-        if Blocking::owns(id) {
-            return self.blocking.cancel(id);
-        }
-        let aborted = context::with_loop(self, |local| local.abort(id));
-        // The way in keeps the order, so behind a task that is still on it the message finds it.
-        if aborted.is_none() || aborted == Some(false) && id.0 & REMOTE != 0 {
-            // A loop that is gone has ended all its tasks.
-            let _ = self.send(Message::Abort(id));
+    pub(crate) fn abort(task: &Task<Self>) {
+        let header = task.header();
+        match Blocking::owns(header.id()) {
+            true => header.home().blocking.cancel(header.id()),
+            false => task.abort(),
         }
     }
 
@@ -129,39 +123,27 @@ impl Shared {
 
 impl Home for Shared {
     #[inline]
-    fn schedule(task: Runnable<Self>) {
-        let header = task.metadata();
-        if Blocking::owns(header.id) {
-            // A closure runs in one go and is scheduled once, by whoever made it.
-            let shared = header.home.clone();
-            shared.blocking.push(task);
-            return;
-        }
-        let task = match context::schedule(task) {
-            Ok(()) => return,
-            Err(task) => task,
-        };
-        // From here on the task may be run and freed by its loop at any moment.
-        let shared = task.metadata().home.clone();
-        if let Err(Message::Wake(task)) = shared.send(Message::Wake(task)) {
-            // The loop closed after it had dropped every future it knew, and a task without a
-            // future is not scheduled.
-            unreachable!("{:?} was woken after its loop had ended it", task.metadata());
-        }
+    fn is_here(&self) -> bool {
+        context::is_loop_of(self)
+    }
+
+    #[inline]
+    fn queue(task: Runnable<Self>) {
+        context::queue(task);
+    }
+
+    fn notify(&self, notice: Notice<Self>) {
+        // A loop that is gone has ended all its tasks.
+        let _ = self.send(Message::Wake(notice));
     }
 
     fn ended(header: &Header<Self>) {
-        if Blocking::owns(header.id) {
+        if Blocking::owns(header.id()) {
             return;
         }
         // Elsewhere the future never reached the loop, which then knows nothing of it.
-        context::with_loop(&header.home, |local| local.task_ended(header));
-    }
-
-    fn pends() {
-        if let Some(local) = context::get() {
-            local.attend();
-        }
+        let entry = context::with_loop_briefly(header.home(), |local| local.task_ended(header));
+        drop(entry);
     }
 
     fn unhandled(&self, id: TaskId, location: &'static Location<'static>, payload: Payload) {

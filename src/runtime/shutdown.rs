@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::runtime::context;
-use crate::runtime::core::{Action, Queued};
+use crate::runtime::core::Action;
 use crate::runtime::local::Local;
 use crate::runtime::shared::Shared;
 use crate::runtime::tasks::Entry;
@@ -142,51 +142,42 @@ impl Local {
 
     pub(crate) fn pending(&self) -> Vec<PendingTask> {
         let core = self.core.borrow();
-        let mut tasks: Vec<_> = core.tasks.iter().collect();
-        tasks.sort_by_key(|task| task.spawned);
-        let name = |task: &Entry| {
-            core.directory.info(task.partition).map_or_else(String::new, |info| info.name())
-        };
-        tasks
-            .into_iter()
-            .map(|task| PendingTask {
-                id: task.id,
-                location: task.location,
-                partition: name(task),
-                name: task.name.as_deref().map(str::to_owned),
-            })
-            .collect()
+        let pending = core.tasks.in_order().into_iter().map(|entry| {
+            let (header, info) = (entry.task.header(), core.directory.info(entry.partition()));
+            PendingTask {
+                id: header.id(),
+                location: header.location(),
+                partition: info.map_or_else(String::new, |info| info.name()),
+                name: entry.name().map(str::to_owned),
+            }
+        });
+        pending.collect()
     }
 
     /// Ends every task by a last poll that drops its future, in the order of spawning and each in
     /// its own partition.
-    ///
-    /// A wake from another thread may have taken a task's handle just now; it is on its way here
-    /// and cannot be taken from that thread, so this waits until the last one has come in.
     fn drop_tasks(&self) {
-        let ids = self.core.borrow().tasks.ids();
-        for id in ids {
-            self.abort(id);
+        let tasks: Vec<_> = {
+            let core = self.core.borrow();
+            core.tasks.in_order().iter().map(|entry| entry.task.clone()).collect()
+        };
+        for task in &tasks {
+            task.abort();
         }
         let mut last = Vec::new();
-        while last.len() < self.core.borrow().tasks.len() {
-            self.collect_handles(&mut last);
-            std::thread::yield_now();
-        }
-        last.sort_by_key(|task| self.core.borrow().tasks.get(task.metadata()).map(|t| t.spawned));
+        self.collect_handles(&mut last);
+        assert_eq!(last.len(), self.core.borrow().tasks.len(), "an aborted task has a handle");
+        last.sort_by_key(|task| {
+            self.core.borrow().tasks.by_key(task.header().key()).map(Entry::spawned)
+        });
         for task in last {
             self.drop_task(task);
         }
     }
 
     fn drop_task(&self, task: Runnable<Shared>) {
-        {
-            let mut core = self.core.borrow_mut();
-            let entry = core.tasks.get(task.metadata());
-            let partition = entry.map_or(core.sched.root(), |entry| entry.partition);
-            core.enter(partition);
-        }
-        task.run();
+        self.core.borrow_mut().enter(task.header().partition());
+        task.cancel();
         self.core.borrow_mut().leave();
     }
 
@@ -198,9 +189,7 @@ impl Local {
             match action {
                 Action::Run(_, handle) => {
                     let _ = self.core.borrow_mut().ran();
-                    if let Queued::Task(task) = handle {
-                        tasks.push(task);
-                    }
+                    tasks.extend(handle.open());
                 }
                 Action::Deliver | Action::Harvest => self.core.borrow_mut().delivered(false),
                 Action::Sleep => return,

@@ -1,15 +1,11 @@
 //! The registry of tasks: who lives here, where they were spawned, how to reach them.
 
-use std::panic::Location;
-use std::task::Waker;
-
-use indexmap::IndexMap;
 use slab::Slab;
 
 use crate::runtime::moves::Travels;
 use crate::runtime::shared::Shared;
 use crate::sched::PartitionId;
-use crate::task::{Header, TaskId};
+use crate::task::{Header, Task, TaskId};
 
 /// Set in the ids of tasks that were made on other threads, before the registry knew them.
 pub(crate) const REMOTE: u64 = 1 << 63;
@@ -17,18 +13,71 @@ pub(crate) const REMOTE: u64 = 1 << 63;
 /// One task as the loop knows it, from the moment it arrives until its future is dropped.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    /// Keeps the cell alive, and wakes the task when it is to end.
-    pub(crate) waker: Waker,
-    pub(crate) id: TaskId,
-    pub(crate) location: &'static Location<'static>,
-    /// Where it is queued when it is woken.
-    pub(crate) partition: PartitionId,
+    pub(crate) task: Task<Shared>,
+    /// What few tasks have.
+    extra: Option<Box<Extra>>,
+}
+
+#[derive(Debug, Default)]
+struct Extra {
+    name: Option<Box<str>>,
     /// There once it has been in a `within`.
-    pub(crate) travels: Option<Box<Travels>>,
-    pub(crate) name: Option<Box<str>>,
-    /// How many tasks there were before it.
-    pub(crate) spawned: u64,
-    aborted: bool,
+    travels: Option<Travels>,
+    /// Of a task that was spawned on another thread: how many tasks there were before it.
+    arrived: u64,
+}
+
+impl Entry {
+    /// Where it is queued when it is woken, and counted.
+    #[inline]
+    pub(crate) fn partition(&self) -> PartitionId {
+        self.task.header().partition()
+    }
+
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.extra.as_ref()?.name.as_deref()
+    }
+
+    pub(crate) fn travels(&self) -> Option<&Travels> {
+        self.extra.as_ref()?.travels.as_ref()
+    }
+
+    pub(crate) fn travels_mut(&mut self) -> &mut Option<Travels> {
+        &mut self.extra.get_or_insert_default().travels
+    }
+
+    /// What orders tasks as they were spawned.
+    pub(crate) fn spawned(&self) -> u64 {
+        match self.task.header().id() {
+            TaskId(id) if id & REMOTE == 0 => id,
+            _ => self.extra.as_ref().map_or(0, |extra| extra.arrived),
+        }
+    }
+}
+
+impl Header<Shared> {
+    /// The partition the task is queued in; before it has arrived, that of who adopted it.
+    #[inline]
+    pub(crate) fn partition(&self) -> PartitionId {
+        PartitionId::from_bits(self.place())
+    }
+
+    pub(crate) fn set_partition(&self, partition: PartitionId) {
+        self.set_place(partition.to_bits());
+    }
+
+    /// Names a task that has arrived.
+    #[inline]
+    pub(crate) fn key(&self) -> Key {
+        Key { id: self.id(), index: self.index() }
+    }
+}
+
+/// Names a task of the registry, and finds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Key {
+    id: TaskId,
+    index: u32,
 }
 
 #[derive(Debug, Default)]
@@ -36,117 +85,67 @@ pub(crate) struct Tasks {
     entries: Slab<Entry>,
     /// How many tasks there have been.
     spawned: u64,
-    /// Keys of tasks whose ids were given on other threads.
-    remote: IndexMap<TaskId, u64>,
-    /// Tasks that are to end at their next poll.
-    aborts: usize,
 }
 
 impl Tasks {
-    /// Gives out the key of a task that is to be registered next, if at all; also the id of one
-    /// spawned on the loop. A key is not given again, or the handle of a task that is refused
-    /// would name its successor.
-    pub(crate) fn next_key(&mut self) -> u64 {
+    /// Gives out the id of a task that is spawned on the loop.
+    pub(crate) fn next_id(&mut self) -> TaskId {
         self.spawned += 1;
-        generation(self.spawned) << 32 | self.entries.vacant_key() as u64
+        TaskId(self.spawned)
     }
 
-    /// Registers a task under the key that [`next_key`](Self::next_key) gave last.
+    /// Registers a task.
+    ///
+    /// # Panics
+    ///
+    /// If there are 2³² − 1 tasks already.
     pub(crate) fn insert(
         &mut self,
-        key: u64,
-        header: &Header<Shared>,
-        waker: Waker,
+        task: Task<Shared>,
         partition: PartitionId,
         name: Option<Box<str>>,
     ) {
-        header.set_key(key);
+        let header = task.header();
         header.set_partition(partition);
-        if header.id.0 & REMOTE != 0 {
-            self.remote.insert(header.id, key);
-        }
-        let index = self.entries.insert(Entry {
-            waker,
-            id: header.id,
-            location: header.location,
-            partition,
-            travels: None,
-            name,
-            spawned: self.spawned,
-            aborted: false,
-        });
-        debug_assert_eq!(index, key as u32 as usize, "another task was registered in between");
-    }
-
-    fn index(&self, key: u64) -> Option<usize> {
-        let index = key as u32 as usize;
-        let entry = self.entries.get(index)?;
-        (generation(entry.spawned) == key >> 32).then_some(index)
+        let is_remote = header.id().0 & REMOTE != 0;
+        let extra = (is_remote || name.is_some())
+            .then(|| Box::new(Extra { name, travels: None, arrived: self.spawned }));
+        let vacant = self.entries.vacant_entry();
+        let index = u32::try_from(vacant.key()).ok().filter(|index| *index != u32::MAX);
+        header.set_index(index.expect("more than four billion tasks at once"));
+        vacant.insert(Entry { task, extra });
     }
 
     /// Forgets a task whose future has been dropped.
-    pub(crate) fn remove(&mut self, key: u64) -> Option<Entry> {
-        let index = self.index(key)?;
-        let entry = self.entries.remove(index);
-        if entry.id.0 & REMOTE != 0 {
-            self.remote.swap_remove(&entry.id);
-        }
-        self.aborts -= usize::from(entry.aborted);
-        Some(entry)
+    pub(crate) fn remove(&mut self, key: Key) -> Option<Entry> {
+        self.by_key(key)?;
+        Some(self.entries.remove(key.index as usize))
     }
 
-    /// Marks a task to end at its next poll; returns how to bring that poll about.
-    pub(crate) fn abort(&mut self, id: TaskId) -> Option<Waker> {
-        let key = if id.0 & REMOTE == 0 { id.0 } else { *self.remote.get(&id)? };
-        let index = self.index(key)?;
-        let entry = &mut self.entries[index];
-        self.aborts += usize::from(!entry.aborted);
-        entry.aborted = true;
-        Some(entry.waker.clone())
-    }
-
-    /// Tells a task that is about to be polled whether the poll is its last.
     #[inline]
-    pub(crate) fn prepare(&self, header: &Header<Shared>) {
-        if self.aborts == 0 {
-            return;
-        }
-        let index = self.index(header.key());
-        if index.is_some_and(|index| self.entries[index].aborted) {
-            header.end();
-        }
+    pub(crate) fn by_key(&self, key: Key) -> Option<&Entry> {
+        self.entries.get(key.index as usize).filter(|entry| entry.task.header().id() == key.id)
     }
 
-    pub(crate) fn get(&self, header: &Header<Shared>) -> Option<&Entry> {
-        self.by_key(header.key())
-    }
-
-    pub(crate) fn by_key(&self, key: u64) -> Option<&Entry> {
-        self.entries.get(self.index(key)?)
-    }
-
-    pub(crate) fn by_key_mut(&mut self, key: u64) -> Option<&mut Entry> {
-        let index = self.index(key)?;
-        self.entries.get_mut(index)
-    }
-
-    /// Whether a task that was made on another thread has arrived, and has not ended.
-    pub(crate) fn has_arrived(&self, id: TaskId) -> bool {
-        id.0 & REMOTE == 0 || self.remote.contains_key(&id)
-    }
-
-    pub(crate) fn ids(&self) -> Vec<TaskId> {
-        self.entries.iter().map(|(_, entry)| entry.id).collect()
+    pub(crate) fn by_key_mut(&mut self, key: Key) -> Option<&mut Entry> {
+        self.entries.get_mut(key.index as usize).filter(|entry| entry.task.header().id() == key.id)
     }
 
     /// Returns the tasks that are in a partition, or belong there and are away for a `within`.
     /// O(tasks).
-    pub(crate) fn of(&self, partition: PartitionId) -> Vec<TaskId> {
-        let theirs = self.iter().filter(|task| {
-            task.partition == partition
-                || task.travels.as_ref().is_some_and(|travels| travels.belongs_to(partition))
+    pub(crate) fn of(&self, partition: PartitionId) -> Vec<Task<Shared>> {
+        let theirs = self.iter().filter(|entry| {
+            entry.partition() == partition
+                || entry.travels().is_some_and(|travels| travels.belongs_to(partition))
         });
-        theirs.map(|task| task.id).collect()
+        theirs.map(|entry| entry.task.clone()).collect()
+    }
+
+    /// Returns all tasks, in the order of spawning. O(n log n).
+    pub(crate) fn in_order(&self) -> Vec<&Entry> {
+        let mut entries: Vec<_> = self.iter().collect();
+        entries.sort_by_key(|entry| entry.spawned());
+        entries
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> {
@@ -158,7 +157,16 @@ impl Tasks {
     }
 }
 
-/// What tells tasks apart that had the same slot one after the other.
-fn generation(spawned: u64) -> u64 {
-    (spawned + 1) & 0x3fff_ffff
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A task costs the registry two words.
+    #[test]
+    fn an_entry_and_its_slot_are_two_words() {
+        assert_eq!(size_of::<Entry>(), 16);
+        let mut entries = Slab::<Entry>::with_capacity(1);
+        entries.vacant_key();
+        assert!(entries.capacity() >= 1);
+    }
 }

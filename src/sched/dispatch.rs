@@ -208,6 +208,19 @@ impl<H> Dispatcher<H> {
         Ok(self.wake(index))
     }
 
+    /// Queues a handle at the tail of the partition whose turn it is. O(1).
+    ///
+    /// # Panics
+    ///
+    /// If the partition was removed in its turn.
+    #[inline]
+    pub fn push_on(&mut self, turn: &Turn, handle: H) {
+        let index = turn.partition().index;
+        assert!(self.nodes[index].place == Place::Current, "queued in a turn that is not out");
+        self.nodes.enqueue(index, handle);
+        self.queued += 1;
+    }
+
     /// Makes a partition runnable because something waits for delivery. O(1).
     ///
     /// Its marker, or if it has none one for this occasion, brings the delivery: at once if
@@ -306,6 +319,19 @@ impl<H> Dispatcher<H> {
         }
     }
 
+    /// Returns the next handle of a turn that has just run one, unless a delivery is before it. O(1).
+    #[inline]
+    pub fn step_on(&mut self, turn: &Turn) -> Option<H> {
+        let index = turn.partition().index;
+        let node = &self.nodes[index];
+        if node.place != Place::Current || node.wants_delivery() {
+            return None;
+        }
+        let handle = self.nodes.dequeue(index)?;
+        self.queued -= 1;
+        Some(handle)
+    }
+
     /// Charges what a delivery cost, before [`delivered`](Self::delivered) decides whether the
     /// turn goes on. O(1).
     pub fn spend(&mut self, turn: &Turn, cost: u64) {
@@ -343,6 +369,24 @@ impl<H> Dispatcher<H> {
             None => false,
         };
         if delivers_first { Next::Continues(turn) } else { self.settle(turn) }
+    }
+
+    /// Returns how many handles of `price` may be charged together: after each of them, were it
+    /// charged alone, the turn would go on. It holds as long as there are more to run, no other
+    /// partition is woken, and none is created or given another weight. O(1).
+    #[must_use]
+    pub fn room(&self, turn: &Turn, price: u64) -> u64 {
+        let Some(lease) = self.lease.filter(|lease| !lease.departed) else { return 0 };
+        if !self.unpriced.is_empty() {
+            return 0;
+        }
+        let index = turn.partition().index;
+        if lease.group == NONE {
+            return self.top.room(&self.nodes, index, price);
+        }
+        let group = &self.groups[lease.group as usize];
+        let room = group.ring.room(&self.nodes, index, price);
+        room.min(self.top.room(&self.nodes, group.node, price))
     }
 
     /// Ends a turn that is dry, charging what its last deliveries cost. O(1).

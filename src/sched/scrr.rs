@@ -286,6 +286,18 @@ impl Ring {
         over.saturating_mul(node.allotment)
     }
 
+    /// Returns how many charges of `price` leave the current member where it is, whatever else it
+    /// does, as long as nobody lines up. O(1).
+    pub(super) fn room<H>(&self, nodes: &Arena<H>, index: u32, price: u64) -> u64 {
+        if !self.express.is_empty() && !self.current_is_express {
+            return 0;
+        }
+        let node = &nodes[index];
+        let left = node.allotment - node.spent;
+        let left = if self.current_is_express { left.min(self.slice_left) } else { left };
+        left.saturating_sub(1) / price.max(1)
+    }
+
     /// Decides what becomes of the current member at a handle boundary. O(1).
     #[inline]
     pub(super) fn settle<H>(&mut self, nodes: &mut Arena<H>, index: u32, busy: bool) -> Outcome {

@@ -14,7 +14,6 @@ use futures::{FutureExt, StreamExt};
 use proptest::prelude::*;
 
 use crate::runtime::context;
-use crate::runtime::core::Queued;
 use crate::time::sleep;
 use crate::{
     Close, Handle, JoinHandle, Partition, sim, spawn, spawn_in, switch_to, within, yield_now,
@@ -266,22 +265,20 @@ fn check_queues() {
     let core = local.core.borrow();
     let mut homes = BTreeMap::new();
     for task in core.tasks.iter() {
-        *homes.entry(task.partition).or_insert(0) += 1;
+        *homes.entry(task.partition()).or_insert(0) += 1;
     }
     let mut queued = BTreeSet::new();
     for partition in local.shared.infos() {
         let tasks = partition.counters.snapshot(0).tasks;
         assert_eq!(tasks, homes.remove(&partition.id).unwrap_or(0), "QUEUES: tasks counted");
         for handle in core.sched.handles(partition.id) {
-            let Queued::Task(task) = handle else {
+            let Some(header) = handle.header() else {
                 assert_eq!(partition.id, core.main, "QUEUES: main is queued elsewhere");
                 continue;
             };
-            let header = task.metadata();
-            assert!(queued.insert(header.key()), "QUEUES: a task is queued twice");
+            assert!(queued.insert(header.id()), "QUEUES: a task is queued twice");
             assert_eq!(header.partition(), partition.id, "QUEUES: queued elsewhere");
-            let entry = core.tasks.get(header).expect("QUEUES: a task nobody knows is queued");
-            assert_eq!(entry.partition, partition.id, "QUEUES: counted elsewhere");
+            assert!(core.tasks.by_key(header.key()).is_some(), "QUEUES: nobody knows it");
         }
     }
     assert!(homes.is_empty(), "QUEUES: tasks live in partitions that are gone");

@@ -1,24 +1,23 @@
 //! Taking a task over.
 
-use std::sync::Arc;
-
 use crate::runtime::context;
 use crate::runtime::core::{Core, Queued};
 use crate::runtime::local::Local;
-use crate::runtime::moves::Runner;
+use crate::runtime::moves::{Runner, Travels};
 use crate::runtime::offload::Blocking;
 use crate::runtime::shared::Shared;
+use crate::runtime::tasks::Key;
 use crate::sched::PartitionId;
 use crate::task::Header;
 
 impl Shared {
     /// Moves a task of this loop into the partition of the caller.
     #[track_caller]
-    pub(crate) fn adopt(self: &Arc<Self>, header: &Header<Self>) {
-        if Blocking::owns(header.id) {
+    pub(crate) fn adopt(header: &Header<Self>) {
+        if Blocking::owns(header.id()) {
             return;
         }
-        let adopted = context::with_loop(self, |local| local.adopt(header));
+        let adopted = context::with_loop(header.home(), |local| local.adopt(header));
         assert!(
             adopted.is_some(),
             "JoinHandle::adopt takes a task into the caller's partition, and this thread does not \
@@ -35,25 +34,23 @@ impl Local {
             // It has itself, and may be on its way to elsewhere.
             return;
         }
-        if !core.tasks.has_arrived(header.id) {
+        if !header.has_arrived() {
             // It is on its way, and shall come here. Of no account if it has ended.
             header.set_partition(to);
             return;
         }
-        let Some(task) = core.tasks.get(header) else { return };
-        let away = task.travels.as_ref().is_some_and(|travels| travels.is_away());
-        let (old, waker) = (task.partition, task.waker.clone());
-        if away {
+        let Some(entry) = core.tasks.by_key(header.key()) else { return };
+        let (old, task) = (entry.partition(), entry.task.clone());
+        if entry.travels().is_some_and(Travels::is_away) {
             return self.rebase(core, header.key(), to);
         }
         if old == to {
             return;
         }
         core.rehome(header.key(), to);
-        header.set_partition(to);
         let queued = core.sched.queue_len(to);
         drop(core);
-        waker.wake();
+        task.wake_by_ref();
         let mut core = self.core.borrow_mut();
         if core.sched.queue_len(to) == queued {
             core.transfer(header, old, to);
@@ -61,10 +58,10 @@ impl Local {
     }
 
     /// Has a task that is away for a `within` come back to `to`.
-    fn rebase(&self, mut core: std::cell::RefMut<'_, Core>, key: u64, to: PartitionId) {
+    fn rebase(&self, mut core: std::cell::RefMut<'_, Core>, key: Key, to: PartitionId) {
         let base = core.directory.handle(to, &self.shared);
         let Some(task) = core.tasks.by_key_mut(key) else { return };
-        let (is_there, travels) = (task.partition == to, task.travels.as_mut());
+        let (is_there, travels) = (task.partition() == to, task.travels_mut().as_mut());
         let (base, spare) = if is_there { (None, base) } else { (base, None) };
         let old = (travels.map(|travels| travels.rebase(base)), spare);
         drop(core);
@@ -81,11 +78,8 @@ impl Core {
     /// Moves the handle of a task that was woken before, if it is not on its way from another
     /// thread: then it arrives where it belongs.
     fn transfer(&mut self, header: &Header<Shared>, old: PartitionId, to: PartitionId) {
-        let is_it = |handle: &Queued| match handle {
-            // By address: the headers of the others are not looked at.
-            Queued::Task(task) => std::ptr::eq(task.metadata(), header),
-            Queued::Main => false,
-        };
+        // By address: the headers of the others are not looked at.
+        let is_it = |handle: &Queued| handle.header().is_some_and(|it| std::ptr::eq(it, header));
         if let Some(handle) = self.withdraw(old, is_it) {
             let refused = self.push(to, handle);
             assert!(refused.is_ok(), "a task was adopted by a partition that is gone");

@@ -22,8 +22,8 @@ use crate::runtime::partition::Partition;
 use crate::runtime::partition::sealed::Name;
 use crate::runtime::run::MainWaker;
 use crate::runtime::shared::Shared;
+use crate::runtime::tasks::{Entry, Key};
 use crate::sched::PartitionId;
-use crate::task::{self, Header};
 
 /// What runs in the scope of a partition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,8 +34,8 @@ pub(crate) enum Runner {
     Delivery,
     /// The future of `block_on`.
     Main,
-    /// A task, by its key in the registry.
-    Task(u64),
+    /// A task of the registry.
+    Task(Key),
 }
 
 /// What is kept of a task that has ever been in a `within`.
@@ -67,8 +67,6 @@ impl Travels {
 pub(crate) struct Moves {
     /// The `within`s that are being polled, outermost first, each with its place.
     enclosing: Vec<(u64, Partition)>,
-    /// The running task, and where it is to be queued when its handle ends.
-    pending: Option<(u64, PartitionId)>,
     /// The last handle in which a move was asked for, and how often it was.
     asked: (u64, u32),
     /// Tokens given out.
@@ -91,7 +89,7 @@ impl Moves {
 #[derive(Debug)]
 struct Main {
     waker: Waker,
-    travels: Option<Box<Travels>>,
+    travels: Option<Travels>,
 }
 
 /// How often one handle may ask for moves: one that goes on and on never ends.
@@ -101,51 +99,27 @@ const ASKED_MAX: u32 = 1 << 20;
 type Left<T> = Option<T>;
 
 impl Core {
-    /// Where a task that was woken is to be queued.
-    #[inline]
-    pub(crate) fn home_of(&mut self, header: &Header<Shared>) -> PartitionId {
-        if self.moves.pending.is_some() {
-            self.arrive(header);
-        }
-        header.partition()
-    }
-
-    #[cold]
-    fn arrive(&mut self, header: &Header<Shared>) {
-        if let Some((key, home)) = self.moves.pending.filter(|(key, _)| *key == header.key()) {
-            self.forget_moves(key);
-            header.set_partition(home);
-        }
-    }
-
-    /// A task has arrived, or ended.
-    pub(crate) fn forget_moves(&mut self, key: u64) {
-        if self.moves.pending.is_some_and(|(moving, _)| moving == key) {
-            self.moves.pending = None;
-        }
-    }
-
     /// The home of what runs, if that is a task or the future of `block_on`.
     fn home(&self) -> Option<PartitionId> {
         match self.runner {
             Runner::Main => Some(self.main),
-            Runner::Task(key) => self.tasks.by_key(key).map(|task| task.partition),
+            Runner::Task(key) => self.tasks.by_key(key).map(Entry::partition),
             Runner::Nobody | Runner::Delivery => None,
         }
     }
 
     fn travels(&self) -> Option<&Travels> {
         match self.runner {
-            Runner::Main => self.moves.main.as_ref()?.travels.as_deref(),
-            Runner::Task(key) => self.tasks.by_key(key)?.travels.as_deref(),
+            Runner::Main => self.moves.main.as_ref()?.travels.as_ref(),
+            Runner::Task(key) => self.tasks.by_key(key)?.travels(),
             Runner::Nobody | Runner::Delivery => None,
         }
     }
 
-    fn travels_mut(&mut self) -> Option<&mut Option<Box<Travels>>> {
+    fn travels_mut(&mut self) -> Option<&mut Option<Travels>> {
         match self.runner {
             Runner::Main => self.moves.main.as_mut().map(|main| &mut main.travels),
-            Runner::Task(key) => self.tasks.by_key_mut(key).map(|task| &mut task.travels),
+            Runner::Task(key) => self.tasks.by_key_mut(key).map(Entry::travels_mut),
             Runner::Nobody | Runner::Delivery => None,
         }
     }
@@ -157,7 +131,7 @@ impl Core {
     fn waker(&self) -> Option<Waker> {
         match self.runner {
             Runner::Main => self.moves.main.as_ref().map(|main| main.waker.clone()),
-            Runner::Task(key) => self.tasks.by_key(key).map(|task| task.waker.clone()),
+            Runner::Task(key) => self.tasks.by_key(key).map(|entry| entry.task.waker()),
             Runner::Nobody | Runner::Delivery => None,
         }
     }
@@ -168,25 +142,18 @@ impl Core {
                 let old = std::mem::replace(&mut self.main, home);
                 self.directory.check_unused(old);
             }
-            Runner::Task(key) => {
-                self.rehome(key, home);
-                self.moves.pending = Some((key, home));
-            }
+            Runner::Task(key) => self.rehome(key, home),
             Runner::Nobody | Runner::Delivery => {}
         }
     }
 
-    /// Counts a task in another partition than before. Its header is for the caller to change.
-    pub(super) fn rehome(&mut self, key: u64, home: PartitionId) {
-        let Some(task) = self.tasks.by_key_mut(key) else { return };
-        let old = std::mem::replace(&mut task.partition, home);
+    /// Counts a task in another partition than before, where it is queued from now on.
+    pub(super) fn rehome(&mut self, key: Key, home: PartitionId) {
+        let Some(entry) = self.tasks.by_key(key) else { return };
+        let old = entry.partition();
+        entry.task.header().set_partition(home);
         self.directory.task_added(home);
         self.directory.task_removed(old);
-    }
-
-    /// Which handle runs, counted from one.
-    fn handle_number(&self) -> u64 {
-        self.handles + 1
     }
 
     /// Moves the running task, base and all; if it is wanted elsewhere, the base alone.
@@ -253,12 +220,13 @@ impl Core {
     /// ends of polls are looked at.
     fn count_lines(&mut self, more: i32) {
         self.moves.lines += more;
-        self.attend_polls();
+        self.interrupt();
     }
 
-    /// Says whether the ends of polls on this thread are to be looked at.
-    pub(crate) fn attend_polls(&self) {
-        task::attend_polls(self.moves.lines > 0);
+    /// Whether the ends of polls are to be looked at.
+    #[inline]
+    pub(crate) fn attends_polls(&self) -> bool {
+        self.moves.lines > 0
     }
 
     fn count_asked(&mut self) -> u32 {
@@ -540,12 +508,12 @@ impl Drop for Stage<'_> {
         let mut core = self.local.core.borrow_mut();
         let home = core.main;
         if queued {
-            let _ = core.withdraw(home, |handle| matches!(handle, Queued::Main));
+            let _ = core.withdraw(home, Queued::is_mark);
         }
         core.main = core.sched.root();
         core.directory.check_unused(home);
         let left = (core.moves.main.take(), std::mem::take(&mut core.moves.enclosing));
-        core.forget_wants(left.0.as_ref().and_then(|main| main.travels.as_deref()));
+        core.forget_wants(left.0.as_ref().and_then(|main| main.travels.as_ref()));
         drop(core);
         drop(left);
     }

@@ -122,7 +122,7 @@ impl Watch {
     }
 
     pub(super) fn spawned(&mut self, header: &Header<Shared>, name: Option<&str>) {
-        self.recorder.describe_task(header.id.0, name, header.location);
+        self.recorder.describe_task(header.id().0, name, header.location());
     }
 
     pub(super) fn ended(&mut self, task: TaskId) {
@@ -131,10 +131,7 @@ impl Watch {
 
     #[expect(clippy::unused_self, reason = "it is one of the events")]
     pub(super) fn task(&self, handle: &Queued) -> u64 {
-        match handle {
-            Queued::Task(task) => task.metadata().id.0,
-            Queued::Main => MAIN_TASK,
-        }
+        handle.header().map_or(MAIN_TASK, |header| header.id().0)
     }
 
     pub(super) fn woken(&mut self, partition: PartitionId, task: u64) {
@@ -218,10 +215,8 @@ impl Watch {
         self.inside = true;
         self.note_task(partition, self.running, What::Run);
         if self.steps + REPORTED as u64 > self.limits.steps {
-            self.suspects.push_back(match handle {
-                Queued::Task(task) => Some((task.metadata().id, task.metadata().location)),
-                Queued::Main => None,
-            });
+            let suspect = handle.header().map(|header| (header.id(), header.location()));
+            self.suspects.push_back(suspect);
         }
     }
 
