@@ -24,6 +24,10 @@ pub(crate) enum State {
 /// no more than ten milliseconds weigh in it, 0.7 %.
 const FOLD_NS: u64 = 10_000_000;
 
+/// A moment shares its word with a state, which leaves 62 bits: 146 years. Then the sums stand
+/// still, as in a simulation they may.
+const LAST_NS: u64 = u64::MAX >> 2;
+
 /// Sums the time in each state and keeps a moving average of the share of time with work.
 ///
 /// One thread writes; any thread reads, and counts the state in progress in. So what a reader sees
@@ -45,6 +49,7 @@ pub(crate) struct Meter {
 
 impl Meter {
     pub(crate) fn new(state: State, now_ns: u64) -> Self {
+        let now_ns = now_ns.min(LAST_NS);
         let reading = Reading::new(state, now_ns);
         Self {
             sequence: Sequence::new(),
@@ -161,7 +166,7 @@ impl Reading {
     #[inline]
     fn advance(&mut self, now: u64) -> bool {
         // A clock that steps back counts as one that stood still.
-        let now = now.max(self.since);
+        let now = now.clamp(self.since, LAST_NS);
         let folds = now - self.folded_at >= FOLD_NS;
         let elapsed = now - self.since;
         match self.state {

@@ -48,6 +48,25 @@ fn live(born: u64, history: &[(State, u64)]) -> (Meter, u64) {
     (meter, now)
 }
 
+/// A clock that goes on for centuries, as that of a simulation may, stops the sums and breaks
+/// nothing.
+#[test]
+fn a_meter_stops_after_146_years() {
+    for born in [0, LAST_NS - SECOND, u64::MAX - SECOND] {
+        let meter = Meter::new(State::Waiting, born);
+        for now in [LAST_NS, LAST_NS + 1, u64::MAX - 1, u64::MAX] {
+            for state in [State::Running, State::Starved, State::Waiting] {
+                meter.enter(state, now);
+                let lived = Duration::from_nanos(LAST_NS.saturating_sub(born));
+                let times = meter.times(now);
+                assert_eq!(times.running + times.starved + times.waiting, lived);
+                assert_eq!((times.running, times.starved), (Duration::ZERO, Duration::ZERO));
+                assert!((0.0..=1.0).contains(&meter.load(u64::MAX)));
+            }
+        }
+    }
+}
+
 proptest! {
     /// Whatever the sequence, each state's sum is right, and together they are the wall time.
     #[test]
