@@ -66,13 +66,15 @@ impl<'a> Start<'a> {
             Some(_) => return Self::GARBAGE,
         };
         let known = Self { method: Part::Is(method), ..to_come(Part::Is(false)) };
+        // The method has been told by now, if what follows came later, and so it stays.
+        let garbage = Self { method: Part::Is(method), ..Self::GARBAGE };
         let rest = &bytes[method_len + 1..];
         let Some((line, headers)) = split_line(rest) else {
             // Nothing but what can be seen is in a target or a version.
             let readable = rest.iter().all(|&byte| byte >= b' ' && byte != 0x7f || byte == b'\r');
-            return if readable { known } else { Self::GARBAGE };
+            return if readable { known } else { garbage };
         };
-        let Some(target) = target_of(line) else { return Self::GARBAGE };
+        let Some(target) = target_of(line) else { return garbage };
         let (authority, path) = parts(method, target);
         let host = match authority {
             Some(authority) => Part::Is(authority),

@@ -152,3 +152,12 @@ fn rules_that_never_apply() {
     assert!(refused(|| Routes::otherwise(0).host("a.example:80", 1)));
     assert!(refused(|| Routes::otherwise(0).host("", 1)));
 }
+
+/// What was told by a part of the bytes is told by all of them, however they were cut.
+#[test]
+fn what_is_told_stays_true() {
+    let routes = Routes::otherwise("bulk").method("GET", "get").path("/x", "path");
+    for bytes in ["GET ", "GET  HTTP/1.1\r\n", "GET \0", "GET /\r\n", "GET / HTTP/2.0\r\n"] {
+        assert_eq!(routes.tell(bytes.as_bytes()), Some(&"get"), "{bytes:?}");
+    }
+}
