@@ -4,15 +4,18 @@
 //! allocation. On any other thread the loop is asked by message to keep a timer that wakes a
 //! small shared relay, and the relay wakes the task.
 
+mod relay;
+
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use crate::clock::{self, Instant};
 use crate::runtime::context;
 use crate::runtime::local::Local;
 use crate::runtime::shared::{Message, Shared};
 use crate::sched::{TimerId, Timestamp};
+use relay::Relay;
 
 /// What a loop does when a deadline has come: it wakes a task.
 #[derive(Debug)]
@@ -53,7 +56,7 @@ enum State {
     /// The loop has the task's waker.
     Local(TimerId),
     /// The loop has, or will have when it reads its messages, the waker of this relay.
-    Remote(Arc<Relay>),
+    Remote(Arc<Relay<TimerId>>),
 }
 
 impl Timer {
@@ -256,139 +259,26 @@ impl Local {
     }
 
     /// Keeps a timer for a relay on another thread.
-    fn arm_relay(&self, relay: &Arc<Relay>, at: Timestamp) {
-        let mut slot = relay.lock();
-        if slot.given_up {
-            return;
-        }
-        let mut core = self.core.borrow_mut();
-        if core.closed {
-            drop((slot, core));
+    fn arm_relay(&self, relay: &Arc<Relay<TimerId>>, at: Timestamp) {
+        let is_armed = relay.arm(|waker| {
+            let mut core = self.core.borrow_mut();
+            if core.closed {
+                return None;
+            }
+            let root = core.sched.root();
+            let id = core.timers.insert(root, at, Alarm { at, waker });
+            core.source_changed(root);
+            Some(id)
+        });
+        if !is_armed {
             // Nothing fires any more; who waits shall see that, and not wait for ever.
             self.shared.panic_hook.contain(|| relay.fire());
-            return;
         }
-        let root = core.sched.root();
-        let waker = Waker::from(Arc::clone(relay));
-        slot.id = Some(core.timers.insert(root, at, Alarm { at, waker }));
-        core.source_changed(root);
     }
 
-    fn reset_relay(&self, relay: &Arc<Relay>, at: Timestamp) {
-        let id = relay.lock().id;
-        if let Some(id) = id {
+    fn reset_relay(&self, relay: &Arc<Relay<TimerId>>, at: Timestamp) {
+        if let Some(id) = relay.timer() {
             self.reset_timer(id, at);
         }
-    }
-}
-
-/// Stands between the loop's timers and a task elsewhere. No foreign code runs under its lock.
-#[derive(Debug)]
-struct Relay {
-    slot: Mutex<Slot>,
-}
-
-#[derive(Debug)]
-struct Slot {
-    waker: Option<Waker>,
-    /// Once the loop has armed it, and until it fires.
-    id: Option<TimerId>,
-    fired: bool,
-    given_up: bool,
-}
-
-impl Relay {
-    fn new(waker: Waker) -> Arc<Self> {
-        let slot = Slot { waker: Some(waker), id: None, fired: false, given_up: false };
-        Arc::new(Self { slot: Mutex::new(slot) })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Slot> {
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Has the relay wake `waker`. Returns `false` if it has fired.
-    fn watch(&self, waker: &Waker) -> bool {
-        let waker = waker.clone();
-        let mut slot = self.lock();
-        let fired = slot.fired;
-        let old = if fired { Some(waker) } else { slot.waker.replace(waker) };
-        drop(slot);
-        drop(old);
-        !fired
-    }
-
-    /// Wakes whoever waits.
-    fn fire(&self) {
-        let mut slot = self.lock();
-        slot.fired = true;
-        slot.id = None;
-        let waker = slot.waker.take();
-        drop(slot);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    /// Forgets whoever waits; returns the timer that is to be cancelled, if one is armed.
-    fn give_up(&self) -> Option<TimerId> {
-        let mut slot = self.lock();
-        slot.given_up = true;
-        let id = slot.id.take();
-        let waker = slot.waker.take();
-        drop(slot);
-        drop(waker);
-        id
-    }
-}
-
-impl Wake for Relay {
-    fn wake(self: Arc<Self>) {
-        self.fire();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.fire();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    use super::*;
-
-    #[derive(Default)]
-    struct Wakes(AtomicU32);
-
-    impl Wake for Wakes {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Who comes to wait just after it fired is told to look at the clock again, since nobody
-    /// would wake it.
-    #[test]
-    fn a_relay_that_has_fired_takes_no_waiters() {
-        let (early, late) = (Arc::new(Wakes::default()), Arc::new(Wakes::default()));
-        let relay = Relay::new(Waker::noop().clone());
-        assert!(relay.watch(&Waker::from(early.clone())));
-        relay.fire();
-        assert!(!relay.watch(&Waker::from(late.clone())));
-        relay.fire();
-        assert_eq!((early.0.load(Ordering::Relaxed), late.0.load(Ordering::Relaxed)), (1, 0));
-        assert_eq!(Arc::strong_count(&late), 1, "it keeps no waker");
-    }
-
-    /// A relay that was given up wakes nobody, and names its timer once.
-    #[test]
-    fn a_relay_that_was_given_up_is_silent() {
-        let wakes = Arc::new(Wakes::default());
-        let relay = Relay::new(Waker::from(wakes.clone()));
-        relay.lock().id = Some(TimerId::from_bits(1));
-        assert!(relay.give_up().is_some() && relay.give_up().is_none());
-        relay.fire();
-        assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
     }
 }
