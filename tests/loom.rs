@@ -1,15 +1,92 @@
-//! Models of the lock-free way in, run through every interleaving:
-//! `RUSTFLAGS="--cfg evenloop_loom" cargo test --release --test loom`.
+//! Models of what threads share, in the interleavings that a few preemptions make, or in all: see
+//! `.ci/loom`. The sources are those of the crate, compiled with the types of loom.
 #![cfg(evenloop_loom)]
 
 #[allow(dead_code)]
+#[path = "../src/net/acceptor/bells.rs"]
+mod bells;
+#[allow(dead_code)]
 #[path = "../src/injector.rs"]
 mod injector;
+#[allow(dead_code)]
+#[path = "../src/runtime/timers/relay.rs"]
+mod relay;
+#[allow(dead_code)]
+#[path = "../src/instrument/sequence.rs"]
+mod sequence;
+#[allow(dead_code)]
+#[path = "../src/runtime/moves/signal.rs"]
+mod signal;
 
-use injector::{Injector, Pushed};
-use loom::sync::Arc;
-use loom::sync::atomic::{AtomicUsize, Ordering};
-use loom::thread;
+/// What the sources name of the rest of the crate.
+#[allow(dead_code)]
+#[path = "../src/driver"]
+mod driver {
+    pub(crate) mod scheduled_io;
+
+    #[derive(Clone, Copy, Default)]
+    pub(crate) struct Readied {
+        pub(crate) readable: bool,
+        pub(crate) writable: bool,
+        pub(crate) read_closed: bool,
+    }
+}
+
+mod sched {
+    pub(crate) use evenloop::sched::{Direction, PartitionId};
+}
+
+#[path = "loom/counters.rs"]
+mod counters;
+#[path = "loom/readiness.rs"]
+mod readiness;
+#[path = "loom/shutdown.rs"]
+mod shutdown;
+#[path = "loom/timers.rs"]
+mod timers;
+#[path = "loom/wakers.rs"]
+mod wakers;
+#[path = "loom/way_in.rs"]
+mod way_in;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Wake, Waker};
+
+/// Preemptions that are tried at most, unless `LOOM_MAX_PREEMPTIONS` says another number: most of
+/// what goes wrong at all does so with two.
+const PREEMPTIONS: usize = 3;
+
+/// Runs `f` in every interleaving with few preemptions; in every one there is if
+/// `EVENLOOP_LOOM_FULL` is set.
+fn model(f: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    if builder.preemption_bound.is_none() && std::env::var_os("EVENLOOP_LOOM_FULL").is_none() {
+        builder.preemption_bound = Some(PREEMPTIONS);
+    }
+    builder.check(f);
+}
+
+/// Counts wakes. Not in the eyes of loom, which runs one thread at a time.
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wakes {
+    fn new() -> (Arc<Self>, Waker) {
+        let wakes = Arc::new(Self::default());
+        (wakes.clone(), Waker::from(wakes))
+    }
+
+    fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
 
 /// The outcomes that the interleavings of a model had: a model that has only one explores nothing.
 #[derive(Clone, Default)]
@@ -23,132 +100,4 @@ impl Outcomes {
     fn assert(&self, expected: &[usize]) {
         assert_eq!(self.0.lock().unwrap().iter().copied().collect::<Vec<_>>(), expected);
     }
-}
-
-/// A push while the loop decides to sleep is either seen by the loop or wakes it: never neither.
-#[test]
-fn push_against_sleep_is_never_lost() {
-    let outcomes = Outcomes::default();
-    let noted = outcomes.clone();
-    loom::model(move || {
-        let injector = Arc::new(Injector::new());
-        let wakes = Arc::new(AtomicUsize::new(0));
-
-        let producer = {
-            let (injector, wakes) = (injector.clone(), wakes.clone());
-            thread::spawn(move || {
-                if injector.push(7).unwrap() == Pushed::WakeLoop {
-                    wakes.fetch_add(1, Ordering::Release);
-                }
-            })
-        };
-
-        let mut taken: Vec<i32> = injector.drain().collect();
-        let slept = injector.try_sleep();
-        producer.join().unwrap();
-        let woken = wakes.load(Ordering::Acquire);
-        noted.note(2 * usize::from(slept) + woken);
-        if slept {
-            // The item came before the sleep, or the producer had to wake us for it.
-            assert_eq!(woken, usize::from(taken.is_empty()));
-        } else {
-            assert_eq!(woken, 0, "a loop that is awake needs no wake");
-        }
-        injector.awake();
-        taken.extend(injector.drain());
-        assert_eq!(taken, [7]);
-    });
-    // Awake all the time; asleep after the push was taken in; asleep and woken.
-    outcomes.assert(&[0, 2, 3]);
-}
-
-/// Of two pushes to a sleeping loop exactly one wakes it, and neither is lost.
-#[test]
-fn two_pushes_wake_once() {
-    loom::model(|| {
-        let injector = Arc::new(Injector::new());
-        assert!(injector.try_sleep());
-        let producers: Vec<_> = (0..2)
-            .map(|i| {
-                let injector = injector.clone();
-                thread::spawn(move || usize::from(injector.push(i).unwrap() == Pushed::WakeLoop))
-            })
-            .collect();
-        let wakes: usize = producers.into_iter().map(|p| p.join().unwrap()).sum();
-        assert_eq!(wakes, 1);
-        let mut taken: Vec<_> = injector.drain().collect();
-        taken.sort();
-        assert_eq!(taken, [0, 1]);
-    });
-}
-
-/// Draining while others push neither loses nor doubles, and keeps each producer's order.
-#[test]
-fn drain_against_pushes_keeps_order() {
-    let outcomes = Outcomes::default();
-    let noted = outcomes.clone();
-    loom::model(move || {
-        let injector = Arc::new(Injector::new());
-        let producer = {
-            let injector = injector.clone();
-            thread::spawn(move || {
-                let _ = injector.push(1).unwrap();
-                let _ = injector.push(2).unwrap();
-            })
-        };
-        let mut taken: Vec<i32> = injector.drain().collect();
-        noted.note(taken.len());
-        taken.extend(injector.drain());
-        producer.join().unwrap();
-        taken.extend(injector.drain());
-        assert_eq!(taken, [1, 2]);
-    });
-    outcomes.assert(&[0, 1, 2]);
-}
-
-/// A push racing the close is either taken by the close or handed back to the pusher.
-#[test]
-fn push_against_close_has_one_owner() {
-    let outcomes = Outcomes::default();
-    let noted = outcomes.clone();
-    loom::model(move || {
-        let injector = Arc::new(Injector::new());
-        let item = Arc::new(());
-        let producer = {
-            let (injector, item) = (injector.clone(), item.clone());
-            thread::spawn(move || injector.push(item).is_err())
-        };
-        let taken = injector.close().count();
-        let refused = producer.join().unwrap();
-        noted.note(taken);
-        assert_eq!(taken + usize::from(refused), 1);
-        drop(injector);
-        assert_eq!(Arc::strong_count(&item), 1, "the item leaked");
-    });
-    outcomes.assert(&[0, 1]);
-}
-
-/// What a producer wrote before its push is visible to the loop that drains it.
-#[test]
-fn drain_sees_what_came_before_the_push() {
-    let outcomes = Outcomes::default();
-    let noted = outcomes.clone();
-    loom::model(move || {
-        let injector = Arc::new(Injector::new());
-        let data = Arc::new(AtomicUsize::new(0));
-        let producer = {
-            let (injector, data) = (injector.clone(), data.clone());
-            thread::spawn(move || {
-                data.store(42, Ordering::Relaxed);
-                let _ = injector.push(()).unwrap();
-            })
-        };
-        let taken = injector.drain().count();
-        noted.note(taken);
-        if taken == 1 {
-            assert_eq!(data.load(Ordering::Relaxed), 42);
-        }
-        producer.join().unwrap();
-    });
-    outcomes.assert(&[0, 1]);
 }

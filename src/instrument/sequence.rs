@@ -1,8 +1,18 @@
 //! A sequence lock over atomics: one writer that never waits, any number of readers.
 
-use std::hint;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
-use std::thread;
+#[cfg(not(evenloop_loom))]
+use std::{
+    hint,
+    sync::atomic::{AtomicU64, Ordering, fence},
+    thread,
+};
+
+#[cfg(evenloop_loom)]
+use loom::{
+    hint,
+    sync::atomic::{AtomicU64, Ordering, fence},
+    thread,
+};
 
 /// Looks in vain before a reader lets another thread run. The writer may have been preempted
 /// half way, and spinning would only keep the processor from it.
@@ -17,7 +27,7 @@ pub(crate) struct Sequence {
 }
 
 impl Sequence {
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { version: AtomicU64::new(0) }
     }
 

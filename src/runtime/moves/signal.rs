@@ -1,8 +1,18 @@
 //! The waker of a part of a task, which notes that this part was woken.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
+#[cfg(not(evenloop_loom))]
+use std::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicBool, Ordering},
+};
 use std::task::{Wake, Waker};
+
+#[cfg(evenloop_loom)]
+use loom::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicBool, Ordering},
+};
 
 /// Passes wakes on, and tells afterwards whether there was one. No foreign code runs under its
 /// lock.
