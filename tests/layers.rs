@@ -111,25 +111,6 @@ fn sched_is_pure() {
     );
 }
 
-/// Unsafe code is where `docs/architecture.md` says it is, and nowhere else.
-#[test]
-fn unsafe_code_is_listed() {
-    let text = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
-    let (_, section) = text.split_once("## Unsafe code").expect("the section is there");
-    let section = section.split("\n## ").next().unwrap_or_default();
-    let mut listed: Vec<PathBuf> = section
-        .split("](../")
-        .skip(1)
-        .map(|rest| root().join(rest.split(')').next().unwrap_or_default()))
-        .collect();
-    let mut files = Vec::new();
-    sources(&root().join("src"), &mut files);
-    files.retain(|path| fs::read_to_string(path).unwrap().contains("allow(unsafe_code"));
-    listed.sort();
-    files.sort();
-    assert_eq!(files, listed);
-}
-
 /// Files keep one subject: none outgrows 600 lines.
 #[test]
 fn files_stay_short() {
