@@ -98,7 +98,8 @@ fn split_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 fn target_of(line: &[u8]) -> Option<&[u8]> {
     let space = line.iter().position(|&byte| byte == b' ')?;
     let (target, version) = (&line[..space], &line[space + 1..]);
-    let clean = target.iter().all(|byte| *byte > b' ' && *byte != 0x7f);
+    // All of the line, as it is asked of the part of it that has come.
+    let clean = line.iter().all(|byte| *byte >= b' ' && *byte != 0x7f);
     (!target.is_empty() && clean && version.starts_with(b"HTTP/1.")).then_some(target)
 }
 

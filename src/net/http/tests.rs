@@ -160,4 +160,9 @@ fn what_is_told_stays_true() {
     for bytes in ["GET ", "GET  HTTP/1.1\r\n", "GET \0", "GET /\r\n", "GET / HTTP/2.0\r\n"] {
         assert_eq!(routes.tell(bytes.as_bytes()), Some(&"get"), "{bytes:?}");
     }
+    let routes = routes.host("a.example", "a");
+    for end in ["", "\r\n", "\r\nHost: a.example\r\n\r\n"] {
+        let bytes = format!("POST / HTTP/1.0\x02{end}");
+        assert_eq!(routes.tell(bytes.as_bytes()), Some(&"bulk"), "{bytes:?}");
+    }
 }
