@@ -17,6 +17,9 @@ mod sequence;
 #[allow(dead_code)]
 #[path = "../src/runtime/moves/signal.rs"]
 mod signal;
+#[allow(dead_code)]
+#[path = "../src/runtime/run/sole_handle.rs"]
+mod sole_handle;
 
 /// What the sources name of the rest of the crate.
 #[allow(dead_code)]

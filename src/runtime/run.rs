@@ -1,8 +1,9 @@
 //! The run loop: ticks of harvest, turns and handles.
 
+mod sole_handle;
+
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::runtime::shared::{Message, Shared};
 use crate::runtime::timers::Alarm;
 use crate::sched::{Direction, PartitionId, RegistrationId, Timestamp};
 use crate::task::Ran;
+use sole_handle::SoleHandle;
 
 /// Space that deliveries use again and again.
 #[derive(Debug, Default)]
@@ -322,59 +324,38 @@ impl Local {
 }
 
 /// The waker of the future that `block_on` runs.
-///
-/// | state   | wake               | poll begins | poll ends       | `block_on` ends |
-/// |---------|--------------------|-------------|-----------------|-----------------|
-/// | Idle    | Queued, a handle   |             |                 | Over            |
-/// | Queued  | Queued             | Polled      |                 | Over            |
-/// | Polled  | Polled and Queued  |             | Idle            | Over            |
-/// | both    | both               |             | Queued, a handle | Over           |
-/// | Over    | Over               |             |                 |                 |
-///
-/// So there is one handle or none, and one that is asked for during a poll is queued where that
-/// poll leaves the future: in its partition by then.
 #[derive(Debug)]
 pub(crate) struct MainWaker {
     shared: Arc<Shared>,
-    state: AtomicU8,
+    handle: SoleHandle,
 }
-
-/// A handle is queued, on its way, or to be queued when the poll ends.
-const QUEUED: u8 = 1;
-/// The future is being polled.
-const POLLED: u8 = 1 << 1;
-/// That `block_on` is over; wakes that come now are for nobody.
-const OVER: u8 = 1 << 2;
 
 impl MainWaker {
     /// The first poll is queued by whoever makes the waker.
     pub(crate) fn new(shared: Arc<Shared>) -> Arc<Self> {
-        Arc::new(Self { shared, state: AtomicU8::new(QUEUED) })
+        Arc::new(Self { shared, handle: SoleHandle::queued() })
     }
 
     /// Begins a poll. Wakes from here on need another one.
     pub(crate) fn begin_poll(&self) {
-        // Ordering: AcqRel, so that what was written before a wake which found a handle queued is
-        // visible to this poll.
-        let state = self.state.swap(POLLED, Ordering::AcqRel);
-        debug_assert_eq!(state, QUEUED, "a handle of `block_on` that nobody asked for");
+        self.handle.begin_poll();
     }
 
     /// Ends a poll that left the future pending; returns whether it is to be polled again.
     #[must_use = "then a handle has to be queued"]
     pub(crate) fn end_poll(&self) -> bool {
-        self.state.fetch_and(!POLLED, Ordering::AcqRel) & QUEUED != 0
+        self.handle.end_poll()
     }
 
     /// The future is done: wakes from here on are for nobody. Returns whether a handle is queued
     /// or on its way, as it may be when a panic of the loop itself ended `block_on`.
     pub(crate) fn finish(&self) -> bool {
-        self.state.swap(OVER, Ordering::AcqRel) == QUEUED
+        self.handle.finish()
     }
 
     /// Whether a wake that was under way from another thread comes too late.
     pub(crate) fn is_over(&self) -> bool {
-        self.state.load(Ordering::Acquire) & OVER != 0
+        self.handle.is_over()
     }
 }
 
@@ -384,7 +365,7 @@ impl Wake for MainWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if self.state.fetch_or(QUEUED, Ordering::AcqRel) != 0 {
+        if !self.handle.ask() {
             return;
         }
         if context::with_loop(&self.shared, |local| local.queue_main()).is_none() {

@@ -6,6 +6,7 @@ use std::task::Waker;
 
 use crate::bells::{Bell, Bells};
 use crate::signal::Signal;
+use crate::sole_handle::SoleHandle;
 use crate::{Outcomes, Wakes, model};
 
 /// A part of a task that is woken as the task looks for what to poll is polled now, or the task is
@@ -91,4 +92,40 @@ fn a_bell_rings_again() {
         noted.note(seen + 2 * usize::from(again));
     });
     outcomes.assert(&[1, 2, 3]);
+}
+
+/// Two wakes of what `block_on` runs, from two threads, as it is polled: what was written before
+/// them is seen by that poll or by another one, and there is never more than one handle.
+#[test]
+fn two_wakes_against_a_poll() {
+    use loom::sync::Arc;
+    use loom::sync::atomic::{AtomicUsize, Ordering};
+    let outcomes = Outcomes::default();
+    let noted = outcomes.clone();
+    model(move || {
+        let handle = Arc::new(SoleHandle::queued());
+        let news = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
+        let waking = [0, 1].map(|i| {
+            let (handle, news) = (handle.clone(), news.clone());
+            thread::spawn(move || {
+                news[i].store(1, Ordering::Relaxed);
+                usize::from(handle.ask())
+            })
+        });
+        let look = || news.iter().map(|news| news.load(Ordering::Relaxed)).sum::<usize>();
+        handle.begin_poll();
+        let mut seen = look();
+        let ours = usize::from(handle.end_poll());
+        let theirs: usize = waking.into_iter().map(|thread| thread.join().unwrap()).sum();
+        assert!(ours + theirs <= 1, "two handles");
+        if ours + theirs == 1 {
+            handle.begin_poll();
+            seen = look();
+            assert!(!handle.end_poll());
+        }
+        assert_eq!(seen, 2, "a wake is lost");
+        noted.note(ours + 2 * theirs);
+    });
+    // Both before the poll; during it; after it.
+    outcomes.assert(&[0, 1, 2]);
 }
