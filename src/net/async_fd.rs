@@ -60,8 +60,9 @@ impl<T: AsFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// `AlreadyExists` if the fd is on the loop already, where the system tells so (Linux; a kqueue
-    /// moves the fd to the new registration instead); `PermissionDenied` if it cannot be polled,
+    /// `AlreadyExists` if the fd is on the loop already, where the system tells so (Linux, but for
+    /// one that was taken into a partition with isolated IO meanwhile; a kqueue moves the fd to the
+    /// new registration instead); `PermissionDenied` if it cannot be polled,
     /// as a regular file cannot; else what the system says. `inner` is dropped then; see
     /// [`try_new`](Self::try_new).
     #[track_caller]
