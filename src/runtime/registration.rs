@@ -519,8 +519,9 @@ impl Local {
             core.source_changed(*owner);
         }
         drop(core);
-        // May hold wakers, whose destructors are foreign code.
-        drop(io);
+        // May hold wakers, whose destructors are foreign code, and here it may be the loop that
+        // drops them.
+        self.shared.panic_hook.contain(|| drop(io));
     }
 }
 

@@ -277,3 +277,42 @@ fn wakers_of_dropped_sources_are_free_to_act() {
         yield_now().await;
     });
 }
+
+/// A waker that panics when it is dropped ends nothing but itself, though it is the loop that drops
+/// it, for a source that was dropped elsewhere.
+#[test]
+fn wakers_of_dropped_sources_may_panic() {
+    struct Fragile;
+    impl std::task::Wake for Fragile {
+        fn wake(self: Arc<Self>) {}
+    }
+    impl Drop for Fragile {
+        fn drop(&mut self) {
+            std::panic::resume_unwind(Box::new("a destructor of somebody else's"));
+        }
+    }
+    let stray = Arc::new(AtomicU32::new(0));
+    let counted = stray.clone();
+    let count = move |_| {
+        counted.fetch_add(1, Ordering::Relaxed);
+    };
+    let runtime = crate::Runtime::builder().on_unhandled_panic(count).build().expect("a runtime");
+    runtime.block_on(async {
+        for elsewhere in [false, true] {
+            let (watched, _far) = watched();
+            let waker = Waker::from(Arc::new(Fragile));
+            let mut cx = Context::from_waker(&waker);
+            assert!(watched.registration().poll_ready(Direction::Read, &mut cx).is_pending());
+            drop(waker);
+            if elsewhere {
+                std::thread::spawn(move || drop(watched)).join().expect("it is not its waker");
+            } else {
+                // Here the holder's part goes last, and so it is told, as of any destructor.
+                let dropped = std::panic::AssertUnwindSafe(|| drop(watched));
+                assert!(std::panic::catch_unwind(dropped).is_err());
+            }
+            yield_now().await;
+        }
+    });
+    assert_eq!(stray.load(Ordering::Relaxed), 1);
+}
