@@ -4,8 +4,12 @@
 
 #[path = "hazards/hostile.rs"]
 mod hostile;
+#[path = "hazards/shutdown.rs"]
+mod shutdown;
 #[path = "hazards/tasks.rs"]
 mod tasks;
+#[path = "hazards/timers.rs"]
+mod timers;
 #[path = "hazards/wakes.rs"]
 mod wakes;
 
