@@ -2,8 +2,12 @@
 
 #![cfg(unix)]
 
+#[path = "hazards/fairness.rs"]
+mod fairness;
 #[path = "hazards/hostile.rs"]
 mod hostile;
+#[path = "hazards/reactor.rs"]
+mod reactor;
 #[path = "hazards/shutdown.rs"]
 mod shutdown;
 #[path = "hazards/tasks.rs"]

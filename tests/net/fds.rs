@@ -206,6 +206,48 @@ fn replaced_behind_our_back() {
     });
 }
 
+/// An fd that is closed before its registration is dropped, ten thousand times, leaves neither a
+/// registration nor a descriptor. In a process of its own, as descriptors are everybody's.
+#[test]
+#[cfg(target_os = "linux")]
+fn closed_before_it_is_deregistered() {
+    in_child("fds::closed_before_it_is_deregistered", || {
+        let count = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+        run(async {
+            let (spare, mut far) = StdUnixStream::pair()?;
+            // With what the loop makes for its first timer.
+            settle().await;
+            let before = count();
+            for round in 0..10_000_u32 {
+                // What is registered keeps its partition alive.
+                spawn_in("short-lived", {
+                    let spare = OwnedFd::from(spare.try_clone()?);
+                    async move {
+                        let (near, _far) = StdUnixStream::pair().unwrap();
+                        let mut fd = AsyncFd::new(OwnedFd::from(near)).unwrap();
+                        if round % 2 == 0 {
+                            assert!(futures::poll!(std::pin::pin!(fd.readable())).is_pending());
+                        }
+                        // Closes the one that is registered.
+                        drop(std::mem::replace(fd.get_mut(), spare));
+                        drop(fd);
+                    }
+                })
+                .await
+                .unwrap();
+            }
+            settle().await;
+            assert_eq!(evenloop::Handle::current().partitions().len(), 1);
+            assert_eq!(count(), before);
+            // The loop watches on.
+            let spare = AsyncFd::new(spare)?;
+            far.write_all(b"x")?;
+            assert_eq!(spare.async_io(Direction::Read, |mut fd| fd.read(&mut [0])).await?, 1);
+            Ok(())
+        });
+    });
+}
+
 /// Taking a socket off the loop and putting it back loses nothing.
 #[test]
 fn to_std_and_back() {
