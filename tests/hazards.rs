@@ -4,12 +4,18 @@
 
 #[path = "hazards/fairness.rs"]
 mod fairness;
+#[path = "hazards/fragile.rs"]
+mod fragile;
 #[path = "hazards/hostile.rs"]
 mod hostile;
+#[path = "hazards/meddler.rs"]
+mod meddler;
 #[path = "hazards/reactor.rs"]
 mod reactor;
 #[path = "hazards/shutdown.rs"]
 mod shutdown;
+#[path = "hazards/subjects.rs"]
+mod subjects;
 #[path = "hazards/tasks.rs"]
 mod tasks;
 #[path = "hazards/timers.rs"]
