@@ -123,6 +123,48 @@ async fn half_streams(
     Ok((near, far))
 }
 
+/// The traits of `futures-io` and of `tokio` lose nothing either, whatever their own extensions wait
+/// for in one step.
+#[test]
+fn reads_and_writes_by_traits() {
+    run(|| async {
+        let (mut near, mut far) = tcp().await?;
+        let (mut sent, mut got) = (0_u32, Vec::new());
+        while got.len() < 4_000 {
+            let mut buf = [0; 7];
+            let pending = got.len() == 4 * sent as usize;
+            if pending {
+                give_up(futures::AsyncReadExt::read(&mut far, &mut buf)).await;
+                give_up(tokio::io::AsyncReadExt::read(&mut far, &mut buf)).await;
+                let number = sent.to_ne_bytes();
+                let wrote = match sent % 2 {
+                    0 => give_up_after(1, futures::AsyncWriteExt::write(&mut near, &number)).await,
+                    _ => {
+                        give_up_after(1, tokio::io::AsyncWriteExt::write(&mut near, &number)).await
+                    }
+                };
+                match wrote {
+                    Some(wrote) => assert_eq!(wrote?, 4),
+                    None => continue,
+                }
+                sent += 1;
+            }
+            let read = match sent % 3 {
+                0 => give_up_after(1, futures::AsyncReadExt::read(&mut far, &mut buf)).await,
+                _ => give_up_after(1, tokio::io::AsyncReadExt::read(&mut far, &mut buf)).await,
+            };
+            got.extend_from_slice(&buf[..read.unwrap_or(Ok(0))?]);
+            while got.len() < 4 * sent as usize {
+                let rest = tokio::io::AsyncReadExt::read(&mut far, &mut buf).await?;
+                got.extend_from_slice(&buf[..rest]);
+            }
+        }
+        let numbers = got.chunks(4).map(|bytes| u32::from_ne_bytes(bytes.try_into().unwrap()));
+        assert!(numbers.eq(0..sent));
+        Ok(())
+    });
+}
+
 /// `peek` leaves the bytes, given up or not; `classify` too, told or not.
 #[test]
 fn peek_and_classify() {
