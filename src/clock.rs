@@ -13,7 +13,7 @@ use std::time::Duration;
 pub use instant::Instant;
 #[cfg(feature = "sim")]
 pub(crate) use instant::spend;
-pub(crate) use instant::{Entered, enter};
+pub(crate) use instant::tell_by;
 #[cfg(feature = "sim")]
 pub(crate) use manual::Manual;
 pub(crate) use manual::Source;

@@ -54,10 +54,10 @@ mod trace;
 
 pub use config::Budget;
 pub use runtime::{
-    AbortHandle, Builder, Close, Handle, IntoPartition, JoinError, JoinHandle, JoinSet, Partition,
-    PartitionBuilder, PendingTask, Progress, Runtime, ShutdownReport, Spawn, UnhandledPanic,
-    Within, block_on, poll_proceed, spawn, spawn_blocking, spawn_in, spawn_isolated, switch_to,
-    within, yield_now,
+    AbortHandle, Builder, Close, EnterGuard, Handle, IntoPartition, JoinError, JoinHandle, JoinSet,
+    Partition, PartitionBuilder, PendingTask, Progress, Runtime, ShutdownReport, Spawn,
+    TryCurrentError, UnhandledPanic, Within, block_on, poll_proceed, spawn, spawn_blocking,
+    spawn_in, spawn_isolated, switch_to, within, yield_now,
 };
 pub use task::TaskId;
 

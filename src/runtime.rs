@@ -3,11 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::clock::{Clock, Source};
@@ -17,18 +14,18 @@ use crate::injector::Drained;
 use crate::instrument::{Hooks, Instrument, InstrumentId};
 use crate::runtime::core::Core;
 use crate::runtime::local::{Birth, Local};
-use crate::runtime::moves::Stage;
 use crate::runtime::offload::Blocking;
 use crate::runtime::panics::PanicHook;
-use crate::runtime::run::MainWaker;
 use crate::runtime::shared::Shared;
 use crate::sched::Settings;
 
+mod block_on;
 pub(crate) mod blocking;
 pub(crate) mod context;
 pub(crate) mod coop;
 pub(crate) mod core;
 mod directory;
+mod enter;
 mod handle;
 mod join;
 mod join_set;
@@ -52,6 +49,7 @@ pub use probe::Holdings;
 pub(crate) use probe::Limits;
 
 pub use coop::{Progress, poll_proceed};
+pub use enter::{EnterGuard, TryCurrentError};
 pub use handle::Handle;
 pub use join::{AbortHandle, JoinError, JoinHandle};
 pub use join_set::JoinSet;
@@ -150,38 +148,27 @@ impl Runtime {
     /// as usable as before.
     #[track_caller]
     pub fn block_on<F: Future>(&self, fut: F) -> F::Output {
-        context::refuse_nesting();
-        let _entered = context::enter(self.local.clone());
-        let mut fut = pin!(fut);
-        let main = MainWaker::new(self.local.shared.clone());
-        let waker = Waker::from(main.clone());
-        let mut cx = Context::from_waker(&waker);
-        let mut output = None;
-        let _stage = Stage::enter(&self.local, &main);
-        self.local.run(&mut || {
-            main.begin_poll();
-            match catch_unwind(AssertUnwindSafe(|| fut.as_mut().poll(&mut cx))) {
-                Ok(Poll::Pending) => {
-                    self.local.attend();
-                    if main.end_poll() {
-                        self.local.queue_main();
-                    }
-                    false
-                }
-                Ok(Poll::Ready(value)) => {
-                    output = Some(Ok(value));
-                    true
-                }
-                Err(payload) => {
-                    output = Some(Err(payload));
-                    true
-                }
-            }
-        });
-        match output.expect("the loop runs until its main future is done") {
-            Ok(value) => value,
-            Err(payload) => resume_unwind(payload),
-        }
+        self.local.block_on(fut)
+    }
+
+    /// Makes this the runtime of this thread until the guard is dropped, without running it: what
+    /// is spawned runs in the next [`block_on`](Self::block_on).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use evenloop::{Handle, Runtime};
+    ///
+    /// let runtime = Runtime::new()?;
+    /// assert!(Handle::try_current().is_err());
+    /// let guard = runtime.enter();
+    /// assert!(Handle::try_current().is_ok());
+    /// drop(guard);
+    /// assert!(Handle::try_current().is_err());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn enter(&self) -> EnterGuard<'_> {
+        EnterGuard::new(&self.local.shared)
     }
 
     /// Spawns a task; it runs in the next [`block_on`](Self::block_on), in ROOT.
@@ -226,7 +213,8 @@ impl Runtime {
     /// Shuts the runtime down: drops every task on this thread, then waits until the blocking jobs
     /// that run have ended, at most for `timeout`.
     ///
-    /// The report names what was still pending, with the place it was spawned at.
+    /// Zero waits for none of them, [`Duration::MAX`] for all. The report names what was still
+    /// pending, with the place it was spawned at.
     ///
     /// # Panics
     ///
@@ -247,17 +235,54 @@ impl Runtime {
     #[track_caller]
     pub fn shutdown(self, timeout: Duration) -> ShutdownReport {
         context::refuse_nesting();
-        self.down.set(true);
-        self.local.shut_down(Some(timeout))
+        self.end(Some(timeout))
+    }
+
+    /// Shuts the runtime down as [`shutdown`](Self::shutdown) does, for those who do not ask what
+    /// was pending.
+    ///
+    /// # Panics
+    ///
+    /// If called inside a runtime.
+    #[track_caller]
+    pub fn shutdown_timeout(self, timeout: Duration) {
+        context::refuse_nesting();
+        let _ = self.end(Some(timeout));
+    }
+
+    /// Shuts the runtime down and waits for no blocking job; those that run have their threads to
+    /// themselves. Every task is dropped before it returns, on this thread.
+    ///
+    /// It may be called inside another runtime, whose loop it does not make wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// evenloop::block_on(async {
+    ///     let inner = evenloop::Runtime::new().unwrap();
+    ///     inner.handle().spawn_blocking(|| std::thread::sleep(std::time::Duration::from_secs(1)));
+    ///     inner.shutdown_background();
+    /// });
+    /// ```
+    pub fn shutdown_background(self) {
+        let _ = self.end(Some(Duration::ZERO));
+    }
+
+    /// Ends it, once.
+    fn end(&self, patience: Option<Duration>) -> ShutdownReport {
+        if self.down.replace(true) {
+            return ShutdownReport::default();
+        }
+        let report = self.local.shut_down(patience);
+        context::unsettle(&self.local);
+        report
     }
 }
 
 impl Drop for Runtime {
     fn drop(&mut self) {
-        if !self.down.replace(true) {
-            // Who wants the report calls `shutdown`.
-            let _ = self.local.shut_down(None);
-        }
+        // Who wants the report calls `shutdown`.
+        let _ = self.end(None);
     }
 }
 
@@ -356,6 +381,7 @@ impl Builder {
             inbox: RefCell::new(Drained::empty()),
             has_inbox: Cell::new(false),
         });
+        context::settle(&local);
         Runtime { local, down: Cell::new(false) }
     }
 

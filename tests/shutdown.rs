@@ -12,6 +12,9 @@ use evenloop::{
     Budget, Handle, Partition, Runtime, block_on, spawn, spawn_blocking, spawn_in, yield_now,
 };
 
+/// Longer than any test takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// The report names what was still pending: where it was spawned, in which partition, its name.
 #[test]
 fn the_report_names_what_was_pending() {
@@ -260,4 +263,73 @@ fn a_thousand_runtimes_leave_nothing() {
     }
     // Other tests of this process may hold some at the same time.
     assert!(count() < before + 100, "{before} descriptors became {}", count());
+}
+
+/// Nobody waits for a blocking job in the background, nor with a limit of zero; with a limit that no
+/// clock can tell everybody does.
+#[test]
+fn the_limits_of_shutdown() {
+    type End = fn(Runtime);
+    let impatient: [End; 3] = [
+        Runtime::shutdown_background,
+        |runtime| runtime.shutdown_timeout(Duration::ZERO),
+        |runtime| assert_eq!(runtime.shutdown(Duration::ZERO).blocking_running(), 1),
+    ];
+    for end in impatient {
+        let (go, wait) = mpsc::channel::<()>();
+        let (out, done) = mpsc::channel();
+        let runtime = with_job(move || {
+            wait.recv().unwrap_err();
+            out.send(()).unwrap();
+        });
+        end(runtime);
+        assert_eq!(done.try_recv(), Err(mpsc::TryRecvError::Empty), "the job was waited for");
+        drop(go);
+        done.recv_timeout(PATIENCE).expect("the job runs on");
+    }
+    let patient: [End; 3] = [
+        |runtime| runtime.shutdown_timeout(Duration::MAX),
+        |runtime| assert!(runtime.shutdown(Duration::MAX).is_clean()),
+        drop,
+    ];
+    for end in patient {
+        let (out, done) = mpsc::channel();
+        end(with_job(move || {
+            thread::sleep(Duration::from_millis(30));
+            out.send(()).unwrap();
+        }));
+        done.try_recv().expect("the job was waited for");
+    }
+
+    /// A runtime with a blocking job that has begun.
+    fn with_job(job: impl FnOnce() + Send + 'static) -> Runtime {
+        let runtime = Runtime::new().unwrap();
+        let (begins, begun) = mpsc::channel();
+        drop(runtime.handle().spawn_blocking(move || {
+            begins.send(()).unwrap();
+            job();
+        }));
+        begun.recv().unwrap();
+        runtime
+    }
+}
+
+/// A runtime may end inside another one without making its loop wait; what its tasks held is gone.
+#[test]
+fn ending_in_the_background_of_another() {
+    let (go, wait) = mpsc::channel::<()>();
+    block_on(async move {
+        let inner = Runtime::new().unwrap();
+        let held = Rc::new(());
+        let holds = held.clone();
+        drop(inner.spawn(async move {
+            let _holds = holds;
+            pending::<()>().await;
+        }));
+        drop(inner.handle().spawn_blocking(move || wait.recv().unwrap_or(())));
+        inner.shutdown_background();
+        assert_eq!(Rc::strong_count(&held), 1);
+        assert_eq!(spawn(async { Partition::current().name() }).await.unwrap(), "ROOT");
+    });
+    drop(go);
 }

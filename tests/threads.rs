@@ -1,7 +1,8 @@
 //! Wakers and handles on other threads: nothing is lost, nothing is dropped where it must not be.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
+use std::panic::catch_unwind;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Waker};
@@ -9,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use evenloop::time::sleep;
-use evenloop::{Runtime, block_on, spawn, spawn_in, yield_now};
+use evenloop::{Handle, Runtime, block_on, spawn, spawn_in, yield_now};
 
 /// A flag that a task waits for and another thread sets.
 #[derive(Clone, Default)]
@@ -270,6 +271,51 @@ fn runtime_in_a_thread_local() {
     })
     .join()
     .unwrap();
+}
+
+/// A runtime in a thread-local ends with its thread, although the destructors of its tasks use that
+/// very thread-local, others that are gone by then, and the runtime.
+#[test]
+fn a_runtime_in_a_thread_local_ends_with_its_thread() {
+    thread_local! {
+        static EARLY: RefCell<Option<String>> = const { RefCell::new(None) };
+        static RUNTIME: Runtime = Runtime::new().unwrap();
+        static LATE: RefCell<Option<String>> = const { RefCell::new(None) };
+    }
+    struct Busy(mpsc::Sender<(bool, bool, bool)>);
+    impl Drop for Busy {
+        fn drop(&mut self) {
+            let own = RUNTIME.try_with(|runtime| runtime.spawn(async {}).is_finished());
+            let refused = spawn(async {}).is_finished();
+            let _ = (EARLY.try_with(|_| ()), LATE.try_with(|_| ()));
+            let handle = Handle::current();
+            let nested = handle.enter();
+            drop(sleep(Duration::from_secs(1)));
+            drop(nested);
+            let fresh = catch_unwind(|| block_on(async {})).is_err();
+            self.0.send((own.unwrap_or(true), refused, fresh)).unwrap();
+        }
+    }
+    for entered in [false, true] {
+        let (sender, dropped) = mpsc::channel();
+        thread::spawn(move || {
+            EARLY.with(|early| *early.borrow_mut() = Some("early".to_owned()));
+            RUNTIME.with(|runtime| {
+                let busy = Busy(sender);
+                drop(runtime.spawn_in("bulk", async move {
+                    let _busy = busy;
+                    pending::<()>().await;
+                }));
+                let _guard = entered.then(|| runtime.enter());
+                runtime.block_on(yield_now());
+                drop(runtime.spawn(async {}));
+            });
+            LATE.with(|late| *late.borrow_mut() = Some("late".to_owned()));
+        })
+        .join()
+        .unwrap();
+        assert_eq!(dropped.recv().unwrap(), (true, true, true));
+    }
 }
 
 /// A handle may be awaited on another thread, in another runtime or none.

@@ -9,17 +9,16 @@ use std::time::Duration;
 use super::Source;
 
 thread_local! {
-    // Without a destructor it can be asked until the thread is gone. `Entered` is what empties it.
+    // Without a destructor it can be asked until the thread is gone. Whoever leaves a loop empties it.
     static CURRENT: ManuallyDrop<RefCell<Option<Source>>> =
         const { ManuallyDrop::new(RefCell::new(None)) };
 }
 
-/// Makes `source` the time of this thread until the guard is dropped.
-#[must_use = "the time is the earlier one again when this is dropped"]
-pub(crate) fn enter(source: &Source) -> Entered {
+/// Makes `source` the time of this thread, until it is told otherwise; `None` is real time.
+pub(crate) fn tell_by(source: Option<&Source>) {
     // Real time is what a thread has without.
-    let source = (!source.is_real()).then(|| source.clone());
-    Entered { outer: CURRENT.with(|current| current.replace(source)) }
+    let source = source.filter(|source| !source.is_real()).cloned();
+    CURRENT.with(|current| current.replace(source));
 }
 
 /// Moves this thread's time on; `false` if it passes by itself.
@@ -27,18 +26,6 @@ pub(crate) fn enter(source: &Source) -> Entered {
 #[track_caller]
 pub(crate) fn spend(nanos: u64) -> bool {
     CURRENT.with(|current| current.borrow().as_ref().is_some_and(|source| source.spend(nanos)))
-}
-
-/// Goes back to the time of before when dropped.
-#[derive(Debug)]
-pub(crate) struct Entered {
-    outer: Option<Source>,
-}
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        CURRENT.with(|current| current.replace(self.outer.take()));
-    }
 }
 
 /// A moment: [`std::time::Instant`], but for [`now`](Self::now) asking the clock of the loop that
@@ -178,20 +165,17 @@ mod tests {
     use super::super::manual::Manual;
     use super::*;
 
-    /// A thread sees the time of the innermost loop, and its own again afterwards.
+    /// A thread sees the time it was told last, and its own again afterwards.
     #[test]
-    fn the_innermost_time_counts() {
-        let (outer, inner) = (Manual::new(), Manual::new());
-        let (outer, inner) = (Source::manual(outer), Source::manual(inner));
-        let entered = enter(&outer);
+    fn the_last_time_told_counts() {
+        let source = Source::manual(Manual::new());
+        tell_by(Some(&source));
         let start = Instant::now();
-        {
-            let _inner = enter(&inner);
-            let _real = enter(&Source::real());
-            assert!(Instant::now() >= start);
-        }
+        tell_by(Some(&Source::real()));
+        assert!(Instant::now() >= start);
+        tell_by(Some(&source));
         assert_eq!(Instant::now(), start);
-        drop(entered);
+        tell_by(None);
         assert!(Instant::now() > start);
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::instrument::{Instrument, InstrumentId, RuntimeMetrics};
 use crate::runtime::context;
 use crate::runtime::directory::Target;
+use crate::runtime::enter::{EnterGuard, TryCurrentError};
 use crate::runtime::join::JoinHandle;
 use crate::runtime::local::{Birth, Local};
 use crate::runtime::partition::sealed::Name;
@@ -37,7 +38,8 @@ impl Handle {
         Self { shared }
     }
 
-    /// Returns a handle to the runtime this thread is in.
+    /// Returns a handle to the runtime this thread is in: one that it runs, or has
+    /// [entered](Self::enter), or that a blocking job belongs to.
     ///
     /// # Panics
     ///
@@ -45,7 +47,90 @@ impl Handle {
     #[track_caller]
     #[must_use]
     pub fn current() -> Self {
-        Self::new(context::expect("Handle::current").shared.clone())
+        Self::new(context::expect_shared("Handle::current"))
+    }
+
+    /// Returns a handle to the runtime this thread is in, as [`current`](Self::current) does.
+    ///
+    /// # Errors
+    ///
+    /// Outside a runtime.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use evenloop::Handle;
+    ///
+    /// assert!(Handle::try_current().is_err());
+    /// evenloop::block_on(async { assert!(Handle::try_current().is_ok()) });
+    /// ```
+    pub fn try_current() -> Result<Self, TryCurrentError> {
+        context::shared().map(Self::new).ok_or(TryCurrentError(()))
+    }
+
+    /// Makes this runtime the one of this thread until the guard is dropped.
+    ///
+    /// On the thread the runtime lives on, everything works that does between two
+    /// [`block_on`](crate::Runtime::block_on)s. On any other thread, what needs not be there:
+    /// [`Handle::current`], [`spawn_blocking`](crate::spawn_blocking()), sleeps, timeouts and
+    /// intervals. Tasks that need not be `Send`, and new sockets, do not cross threads; what makes
+    /// them panics, and says to use [`Handle::spawn`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use evenloop::{Handle, Runtime};
+    ///
+    /// let runtime = Runtime::new()?;
+    /// let handle = runtime.handle();
+    /// let other = std::thread::spawn(move || {
+    ///     let _guard = handle.enter();
+    ///     Handle::current().spawn(async { 6 * 7 })
+    /// });
+    /// let task = other.join().unwrap();
+    /// assert_eq!(runtime.block_on(task).unwrap(), 42);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn enter(&self) -> EnterGuard<'_> {
+        EnterGuard::new(&self.shared)
+    }
+
+    /// Waits on this thread until `fut` is done.
+    ///
+    /// On the thread the runtime lives on this is [`Runtime::block_on`](crate::Runtime::block_on).
+    /// On any other thread `fut` is polled right there, without being `Send`, and the loop goes on
+    /// meanwhile where it runs: if no thread runs it, what `fut` wants of it does not happen. As for
+    /// what `fut` may do, see [`enter`](Self::enter): it may wait for anything, sockets included.
+    ///
+    /// It runs besides the partitions: nobody's budget counts its polls.
+    ///
+    /// # Panics
+    ///
+    /// If this thread is in `block_on` already, and if `fut` panics. After the runtime has shut
+    /// down, waiting for a timer panics; sockets and join handles tell it as an error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use evenloop::time::{Duration, sleep};
+    ///
+    /// let runtime = evenloop::Runtime::new()?;
+    /// let handle = runtime.handle();
+    /// let waits = runtime.handle().spawn_blocking(move || {
+    ///     handle.block_on(async {
+    ///         sleep(Duration::from_millis(1)).await;
+    ///         evenloop::Handle::current().spawn(async { 6 * 7 }).await.unwrap()
+    ///     })
+    /// });
+    /// assert_eq!(runtime.block_on(waits).unwrap(), 42);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn block_on<F: Future>(&self, fut: F) -> F::Output {
+        match context::resident(&self.shared) {
+            Some(local) => local.block_on(fut),
+            None => self.shared.wait_for(fut),
+        }
     }
 
     /// Spawns a task from any thread: in the caller's partition on the loop's own thread, in ROOT
@@ -137,7 +222,7 @@ impl Handle {
     }
 
     fn local(&self) -> Option<std::rc::Rc<Local>> {
-        context::get().filter(|local| Arc::ptr_eq(&local.shared, &self.shared))
+        context::loop_of(&self.shared)
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::runtime::blocking::{BlockingPool, Cause, Job, Rejected};
+use crate::runtime::context;
 use crate::runtime::panics::note;
 use crate::runtime::shared::Shared;
 use crate::runtime::tasks::REMOTE;
@@ -29,6 +30,8 @@ impl Job for Closure {
     }
 
     fn run(self) {
+        // The job is in its runtime: it may spawn, and wait, by a handle to the current one.
+        let _entered = context::enter(self.0.header().home());
         self.0.run_to_end();
     }
 }

@@ -88,9 +88,9 @@ impl Shared {
     /// Calls `f` here and now on the loop's own thread, else has the loop [`call`](Self::call) it.
     /// A loop that is gone calls nothing.
     pub(crate) fn on_loop(self: &Arc<Self>, f: impl FnOnce(&Local) + Send + 'static) {
-        match context::get() {
-            Some(local) if Arc::ptr_eq(&local.shared, self) => f(&local),
-            _ => {
+        match context::loop_of(self) {
+            Some(local) => f(&local),
+            None => {
                 self.call(f);
             }
         }
@@ -151,7 +151,7 @@ impl Home for Shared {
     }
 
     fn stray(payload: Payload) {
-        let hook = context::get().map(|local| local.shared.panic_hook.clone());
+        let hook = context::shared().map(|shared| shared.panic_hook.clone());
         hook.unwrap_or_default().call(UnhandledPanic::stray(payload));
     }
 }

@@ -118,7 +118,7 @@ impl Local {
     /// sockets and timers is woken and finds them gone; then the blocking jobs.
     pub(crate) fn shut_down(self: &Rc<Self>, patience: Option<Duration>) -> ShutdownReport {
         // Destructors may look for their loop: wake, spawn (refused), drop timers and sockets.
-        let entered = context::enter(self.clone());
+        let entered = context::enter_busy(self.clone());
         self.receive_all();
         self.core.borrow_mut().closed = true;
         let pending = self.pending();

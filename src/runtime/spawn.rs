@@ -118,7 +118,7 @@ where
     T: Send + 'static,
 {
     let birth = Birth::here();
-    context::expect("evenloop::spawn_blocking").shared.spawn_blocking(f, birth)
+    context::expect_shared("evenloop::spawn_blocking").spawn_blocking(f, birth)
 }
 
 /// Spawns a task with keywords: `partition`, `weight` and `name`, each optional, in any order.

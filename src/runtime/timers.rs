@@ -62,8 +62,7 @@ enum State {
 impl Timer {
     /// Makes a timer of this thread's loop; if there is none, of the one that polls it first.
     pub(crate) fn new(deadline: Instant) -> Self {
-        let shared = context::get().map(|local| Arc::clone(&local.shared));
-        Self { shared, deadline, state: State::Idle }
+        Self { shared: context::shared(), deadline, state: State::Idle }
     }
 
     pub(crate) fn deadline(&self) -> Instant {
@@ -149,7 +148,7 @@ impl Timer {
         self.disarm();
         let shared = match &self.shared {
             Some(shared) => Arc::clone(shared),
-            None => context::expect(what).shared.clone(),
+            None => context::expect_shared(what),
         };
         let relay = Relay::new(cx.waker().clone());
         self.state = State::Remote(Arc::clone(&relay));
