@@ -2,10 +2,12 @@
 //!
 //! A loop either lives in real time or on a clock that is moved by hand; a [`Source`] is one of the
 //! two. The thread knows the source of the loop it runs, so that [`Instant::now`] tells the time of
-//! that loop.
+//! that loop. Real time may be stopped by a test, for timers and `Instant` alone.
 
 mod instant;
 mod manual;
+#[cfg(feature = "test-util")]
+mod pause;
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -72,6 +74,12 @@ impl Clock {
     #[cfg(feature = "sim")]
     pub(crate) fn reads(&self) -> u64 {
         self.reads.get()
+    }
+
+    /// Returns what timers go by when it is `now`.
+    #[inline]
+    pub(crate) fn told(&self, now: u64) -> u64 {
+        self.source.told(now)
     }
 
     /// Reads the cheapest clock that can measure a duration.

@@ -29,7 +29,8 @@
 //! Start with [`block_on`], [`spawn()`] and [`spawn_in`]; [`Runtime`] and [`Handle`] are for more
 //! than one call and more than one thread, [`Partition`] for weights and groups.
 //!
-//! What you promise can be tested: [`sim`] (feature `sim`) runs the same loop in virtual time.
+//! What you promise can be tested: [`sim`] (feature `sim`) runs the same loop in virtual time, and
+//! the clock of any runtime can be paused (feature `test-util`): see [`time`].
 //!
 #![cfg_attr(not(feature = "sim"), doc = "[`sim`]: https://docs.rs/evenloop/latest/evenloop/sim")]
 
@@ -67,7 +68,7 @@ pub use task::TaskId;
 struct ReadmeExamples;
 
 /// The guide to testing holds.
-#[cfg(all(doctest, feature = "sim"))]
+#[cfg(all(doctest, feature = "sim", feature = "test-util"))]
 #[doc = include_str!("../docs/testing.md")]
 struct TestingExamples;
 

@@ -34,6 +34,8 @@ pub(crate) mod moves;
 mod offload;
 mod panics;
 mod partition;
+#[cfg(feature = "test-util")]
+pub(crate) mod pause;
 mod probe;
 pub(crate) mod registration;
 mod run;
@@ -307,6 +309,8 @@ pub struct Builder {
     budget: Budget,
     blocking_threads: usize,
     panic_hook: PanicHook,
+    #[cfg(feature = "test-util")]
+    start_paused: bool,
     #[cfg(feature = "mutants")]
     mutation: Option<crate::sched::Mutation>,
 }
@@ -317,6 +321,8 @@ impl Default for Builder {
             budget: Budget::default(),
             blocking_threads: blocking::THREADS_DEFAULT,
             panic_hook: PanicHook::default(),
+            #[cfg(feature = "test-util")]
+            start_paused: false,
             #[cfg(feature = "mutants")]
             mutation: None,
         }
@@ -355,6 +361,29 @@ impl Builder {
         self
     }
 
+    /// Sets whether time stands still from the start, as after
+    /// [`time::pause`](crate::time::pause); it does not if this is not set.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use evenloop::Runtime;
+    /// use evenloop::time::{Duration, Instant, sleep};
+    ///
+    /// let runtime = Runtime::builder().start_paused(true).build()?;
+    /// runtime.block_on(async {
+    ///     let start = Instant::now();
+    ///     sleep(Duration::from_secs(3_600)).await; // takes no time
+    ///     assert_eq!(start.elapsed(), Duration::from_secs(3_600));
+    /// });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[cfg(feature = "test-util")]
+    pub fn start_paused(mut self, paused: bool) -> Self {
+        self.start_paused = paused;
+        self
+    }
+
     /// Makes the runtime.
     ///
     /// # Errors
@@ -362,7 +391,12 @@ impl Builder {
     /// If the operating system refuses the file descriptors it needs. Nothing is left behind then.
     pub fn build(self) -> io::Result<Runtime> {
         let (driver, unpark) = Driver::open()?;
-        Ok(self.build_on(driver, unpark, Source::real()))
+        let time = Source::real();
+        #[cfg(feature = "test-util")]
+        if self.start_paused {
+            time.pause();
+        }
+        Ok(self.build_on(driver, unpark, time))
     }
 
     /// Makes the runtime on a driver, which `unpark` wakes, and a clock.

@@ -9,6 +9,9 @@
 //! period if the partition is within its share. All types here are `Send + Sync`, and may be
 //! polled, reset and dropped on any thread; on the loop's own that allocates nothing.
 //!
+//! Code that waits is tested in no time with feature `test-util`: `pause` stops the clock of a
+//! runtime, and `advance` moves it.
+//!
 //! # Examples
 //!
 //! ```
@@ -27,6 +30,8 @@
 //! ```
 
 mod interval;
+#[cfg(feature = "test-util")]
+mod pause;
 mod sleep;
 mod timeout;
 
@@ -34,6 +39,8 @@ pub use std::time::Duration;
 
 pub use crate::clock::Instant;
 pub use interval::{Interval, MissedTickBehavior, interval, interval_at};
+#[cfg(feature = "test-util")]
+pub use pause::{Advance, advance, pause, resume};
 pub use sleep::{Sleep, sleep, sleep_until};
 pub use timeout::{Elapsed, Timeout, timeout, timeout_at};
 

@@ -17,7 +17,7 @@ thread_local! {
 /// Makes `source` the time of this thread, until it is told otherwise; `None` is real time.
 pub(crate) fn tell_by(source: Option<&Source>) {
     // Real time is what a thread has without.
-    let source = source.filter(|source| !source.is_real()).cloned();
+    let source = source.filter(|source| source.may_differ()).cloned();
     CURRENT.with(|current| current.replace(source));
 }
 
@@ -29,7 +29,8 @@ pub(crate) fn spend(nanos: u64) -> bool {
 }
 
 /// A moment: [`std::time::Instant`], but for [`now`](Self::now) asking the clock of the loop that
-/// this thread runs. In a simulation that is virtual time; everywhere else the two agree.
+/// this thread is in. In a simulation that is virtual time, and in a test it may have been paused;
+/// everywhere else the two agree.
 ///
 /// It converts from and into the one of `std` without a change of meaning.
 ///

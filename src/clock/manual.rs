@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+#[cfg(feature = "test-util")]
+use super::pause::Pause;
 use super::{Instant, nanos};
 
 /// A clock that stands still until it is moved: nanoseconds since the epoch of its loop.
@@ -46,35 +48,69 @@ impl Manual {
 }
 
 /// Where the time of a loop comes from.
+///
+/// It is told twice: by [`now`](Self::now) to those who measure how long things take, and by
+/// [`told`](Self::told) to timers and users. The two differ when a test has stopped the time.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
     epoch: std::time::Instant,
     /// `None` is real time.
     manual: Option<Arc<Manual>>,
+    /// Of real time.
+    #[cfg(feature = "test-util")]
+    pause: Arc<Pause>,
 }
 
 impl Source {
     /// The system's monotonic clock, counted from now.
     pub(crate) fn real() -> Self {
-        Self { epoch: std::time::Instant::now(), manual: None }
+        Self::new(None)
     }
 
     /// A clock that is moved by hand, and seems to begin now.
     #[cfg(any(test, feature = "sim"))]
     pub(crate) fn manual(clock: Arc<Manual>) -> Self {
-        Self { epoch: std::time::Instant::now(), manual: Some(clock) }
+        Self::new(Some(clock))
+    }
+
+    fn new(manual: Option<Arc<Manual>>) -> Self {
+        Self {
+            epoch: std::time::Instant::now(),
+            manual,
+            #[cfg(feature = "test-util")]
+            pause: Arc::default(),
+        }
     }
 
     pub(crate) fn is_real(&self) -> bool {
         self.manual.is_none()
     }
 
-    /// The nanoseconds since the epoch.
+    /// Whether it tells the same as the system's clock, and as those of other loops that do.
+    pub(crate) fn is_the_systems(&self) -> bool {
+        self.is_real() && !self.was_paused()
+    }
+
+    /// Whether it may ever tell something else than the system's clock.
+    pub(crate) fn may_differ(&self) -> bool {
+        cfg!(feature = "test-util") || !self.is_real()
+    }
+
+    /// The nanoseconds since the epoch, which no test stops.
     pub(crate) fn now(&self) -> u64 {
         match &self.manual {
             None => nanos(self.epoch.elapsed()),
             Some(clock) => clock.now(),
         }
+    }
+
+    /// What timers go by when it is `now`, in nanoseconds since the epoch.
+    #[inline]
+    pub(crate) fn told(&self, now: u64) -> u64 {
+        #[cfg(feature = "test-util")]
+        return self.pause.told(now);
+        #[cfg(not(feature = "test-util"))]
+        now
     }
 
     /// Tells a moment as nanoseconds since the epoch: none if it was before, and 584 years if it
@@ -97,16 +133,44 @@ impl Source {
         true
     }
 
-    /// The present moment.
-    pub(super) fn instant(&self) -> Instant {
-        match &self.manual {
-            None => std::time::Instant::now().into(),
-            Some(clock) => {
-                let since = std::time::Duration::from_nanos(clock.now());
-                let at = self.epoch.checked_add(since);
-                at.expect("a clock moved by hand stays within what the system can tell").into()
-            }
+    /// The present moment, as timers go by it.
+    pub(crate) fn instant(&self) -> Instant {
+        if self.is_the_systems() {
+            return std::time::Instant::now().into();
         }
+        let since = std::time::Duration::from_nanos(self.told(self.now()));
+        let at = self.epoch.checked_add(since);
+        at.expect("a clock moved by hand stays within what the system can tell").into()
+    }
+
+    fn was_paused(&self) -> bool {
+        #[cfg(feature = "test-util")]
+        return self.pause.is_touched();
+        #[cfg(not(feature = "test-util"))]
+        false
+    }
+}
+
+/// Stopping the time.
+#[cfg(feature = "test-util")]
+impl Source {
+    pub(crate) fn is_paused(&self) -> bool {
+        self.pause.is_paused()
+    }
+
+    /// Stops it; `false` if it stands already.
+    pub(crate) fn pause(&self) -> bool {
+        self.pause.pause(self.now())
+    }
+
+    /// Lets it go on; `false` if it does.
+    pub(crate) fn resume(&self) -> bool {
+        self.pause.resume(self.now())
+    }
+
+    /// Moves it to `time`, if it stands and that is still to come.
+    pub(crate) fn advance_to(&self, time: u64) {
+        self.pause.advance_to(time);
     }
 }
 

@@ -10,6 +10,8 @@ use crate::driver::scheduled_io::ScheduledIo;
 use crate::instrument::State;
 use crate::runtime::directory::Directory;
 use crate::runtime::moves::{Moves, Runner};
+#[cfg(feature = "test-util")]
+use crate::runtime::pause::Advances;
 use crate::runtime::probe::Probe;
 use crate::runtime::shared::Shared;
 use crate::runtime::tasks::Tasks;
@@ -73,6 +75,8 @@ pub(crate) struct Core {
     reported: u64,
     /// When the last harvest was.
     harvested: u64,
+    /// What timers went by then.
+    told: u64,
     /// How many handles had run by then.
     handles_at_harvest: u64,
     /// How many handles had run by the last look at the clock while they are not timed.
@@ -83,6 +87,8 @@ pub(crate) struct Core {
     pub(crate) main: PartitionId,
     /// Shutdown has begun: nothing new is taken in.
     pub(crate) closed: bool,
+    #[cfg(feature = "test-util")]
+    pub(crate) advances: Advances,
 }
 
 impl std::fmt::Debug for Core {
@@ -121,11 +127,14 @@ impl Core {
             handles: 0,
             reported: 0,
             harvested: now,
+            told: now,
             looked: 0,
             handles_at_harvest: 0,
             look_after: 1,
             main: root,
             closed: false,
+            #[cfg(feature = "test-util")]
+            advances: Advances::default(),
         }
     }
 
@@ -231,6 +240,7 @@ impl Core {
     /// From here on somebody competes, so time counts; the handle that runs pays from now on.
     fn start_timing(&mut self) {
         if self.clockless {
+            self.interrupt();
             self.clockless = false;
             self.stamp = self.clock.ticks();
         }

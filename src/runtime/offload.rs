@@ -6,6 +6,8 @@ use std::time::Instant;
 use crate::runtime::blocking::{BlockingPool, Cause, Job, Rejected};
 use crate::runtime::context;
 use crate::runtime::panics::note;
+#[cfg(feature = "test-util")]
+use crate::runtime::pause::{InFlight, UnderWay};
 use crate::runtime::shared::Shared;
 use crate::runtime::tasks::REMOTE;
 use crate::task::{Runnable, TaskId};
@@ -18,27 +20,60 @@ const BLOCKING: u64 = 1 << 62;
 pub(crate) struct Blocking {
     pool: BlockingPool<Closure>,
     next: AtomicU64,
+    #[cfg(feature = "test-util")]
+    in_flight: InFlight,
 }
 
 /// A closure in a task's cell: it is polled once, which runs it to its end.
 #[derive(Debug)]
-struct Closure(Runnable<Shared>);
+struct Closure {
+    task: Runnable<Shared>,
+    /// Behind the task, as what it says at its end comes first.
+    #[cfg(feature = "test-util")]
+    _under_way: UnderWay,
+}
+
+impl Closure {
+    fn new(task: Runnable<Shared>) -> Self {
+        Self {
+            #[cfg(feature = "test-util")]
+            _under_way: UnderWay::new(task.header().home()),
+            task,
+        }
+    }
+
+    /// Ends a task that has not started.
+    fn end(self) {
+        self.task.cancel();
+    }
+}
 
 impl Job for Closure {
     fn id(&self) -> u64 {
-        self.0.header().id().0
+        self.task.header().id().0
     }
 
     fn run(self) {
         // The job is in its runtime: it may spawn, and wait, by a handle to the current one.
-        let _entered = context::enter(self.0.header().home());
-        self.0.run_to_end();
+        let _entered = context::enter(self.task.header().home());
+        self.task.run_to_end();
     }
 }
 
 impl Blocking {
     pub(crate) fn new(threads_max: usize) -> Self {
-        Self { pool: BlockingPool::new(threads_max), next: AtomicU64::new(1) }
+        Self {
+            pool: BlockingPool::new(threads_max),
+            next: AtomicU64::new(1),
+            #[cfg(feature = "test-util")]
+            in_flight: InFlight::default(),
+        }
+    }
+
+    /// The jobs that are queued or run.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn in_flight(&self) -> &InFlight {
+        &self.in_flight
     }
 
     pub(crate) fn next_id(&self) -> TaskId {
@@ -53,18 +88,18 @@ impl Blocking {
 
     /// Queues a task, or refuses it if the pool does not take it.
     pub(crate) fn push(&self, task: Runnable<Shared>) {
-        if let Err(Rejected { job: Closure(task), cause }) = self.pool.push(Closure(task)) {
+        if let Err(Rejected { job, cause }) = self.pool.push(Closure::new(task)) {
             if let Cause::NoThread(error) = cause {
                 note(format_args!("a blocking job was refused, no thread could start: {error}"));
             }
-            task.refuse();
+            job.task.refuse();
         }
     }
 
     /// Ends a task that has not started.
     pub(crate) fn cancel(&self, id: TaskId) {
-        if let Some(Closure(task)) = self.pool.cancel(id.0) {
-            task.cancel();
+        if let Some(job) = self.pool.cancel(id.0) {
+            job.end();
         }
     }
 
@@ -73,8 +108,8 @@ impl Blocking {
     pub(crate) fn shut_down(&self, deadline: Option<Instant>) -> (usize, usize) {
         let (queued, running) = self.pool.shutdown(deadline);
         let dropped = queued.len();
-        for Closure(task) in queued {
-            task.cancel();
+        for job in queued {
+            job.end();
         }
         (dropped, running)
     }

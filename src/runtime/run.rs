@@ -46,6 +46,8 @@ impl Local {
         let started = self.stamp();
         let handles = self.core.borrow().handles;
         self.hooks.tick_start(&TickStart { at: started });
+        #[cfg(feature = "test-util")]
+        self.pass_time_busy();
         self.harvest();
         #[cfg(feature = "mutants")]
         self.deliver_to_all(scratch);
@@ -178,6 +180,8 @@ impl Local {
         self.core.borrow_mut().probe.sleeps(timeout);
         let events = self.poll_driver(now, timeout);
         self.shared.injector().awake();
+        #[cfg(feature = "test-util")]
+        self.pass_time(events);
         self.harvested(events, true);
         counters.busy(self.core.borrow().harvested().as_nanos());
         self.io_ended(now, timeout, events);
@@ -189,8 +193,13 @@ impl Local {
         if core.sched.runnable() > 0 {
             return Some(Duration::ZERO);
         }
-        let earliest = core.timers.earliest()?;
-        Some(Duration::from_nanos(earliest.as_nanos().saturating_sub(now)))
+        #[cfg(feature = "test-util")]
+        if self.shared.time.is_paused() {
+            // Time passes by itself at once, or not at all.
+            return self.next_moment(&core).map(|_| Duration::ZERO);
+        }
+        let earliest = core.timers.earliest()?.as_nanos();
+        Some(Duration::from_nanos(earliest.saturating_sub(self.shared.time.told(now))))
     }
 
     /// Asks the kernel; marks what it reports and returns how much that was.
@@ -275,7 +284,7 @@ impl Local {
         let mut more = false;
         {
             let mut core = self.core.borrow_mut();
-            let now = core.harvested();
+            let (now, told) = (core.harvested(), core.told());
             if core.io.has_pending(partition) {
                 more |= core.io.take(partition, DELIVERY_MAX, ready);
                 for (id, direction) in ready.drain(..) {
@@ -285,13 +294,13 @@ impl Local {
                 }
             }
             if core.timers.is_due(partition) {
-                more |= core.timers.take_due(partition, now, DELIVERY_MAX, alarms);
+                more |= core.timers.take_due(partition, told, DELIVERY_MAX, alarms);
                 core.source_changed(partition);
             }
             if let Some(counters) = core.directory.counters(partition) {
                 counters.delivered(now.as_nanos());
                 for alarm in alarms.iter() {
-                    let late = alarm.late(now);
+                    let late = alarm.late(told);
                     counters.timer_late(late);
                     self.shared.counters.timer_late(late);
                 }

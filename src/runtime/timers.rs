@@ -101,11 +101,12 @@ impl Timer {
         }
     }
 
+    #[track_caller]
     fn poll_on_loop(&mut self, local: &Local, cx: &mut Context<'_>) -> Poll<()> {
         let home = self.shared.as_ref();
         let at_home = home.is_some_and(|home| Arc::ptr_eq(home, &local.shared));
         if !at_home {
-            self.check_clock(local);
+            self.check_clock(&local.shared);
         }
         if let State::Local(id) = self.state {
             // A timer that has not fired needs no look at the clock.
@@ -126,12 +127,14 @@ impl Timer {
     }
 
     /// Refuses a deadline that was told by another clock than the one it is waited for with.
-    fn check_clock(&self, local: &Local) {
-        let told_by_hand = self.shared.as_ref().is_some_and(|home| !home.time.is_real());
+    #[track_caller]
+    fn check_clock(&self, there: &Shared) {
+        let told_by_hand = self.shared.as_ref().is_some_and(|home| !home.time.is_the_systems());
         assert!(
-            !told_by_hand && local.shared.time.is_real(),
-            "virtual time is of one simulation: make the sleep, timeout or interval inside the \
-             simulation that waits for it, as in `block_on(async {{ sleep(time).await }})`"
+            !told_by_hand && there.time.is_the_systems(),
+            "virtual time is of one simulation, and paused time of one runtime: make the sleep, \
+             timeout or interval inside the one that waits for it, as in \
+             `block_on(async {{ sleep(time).await }})`"
         );
     }
 
@@ -148,7 +151,11 @@ impl Timer {
         self.disarm();
         let shared = match &self.shared {
             Some(shared) => Arc::clone(shared),
-            None => context::expect_shared(what),
+            None => {
+                let shared = context::expect_shared(what);
+                self.check_clock(&shared);
+                shared
+            }
         };
         let relay = Relay::new(cx.waker().clone());
         self.state = State::Remote(Arc::clone(&relay));
@@ -163,7 +170,10 @@ impl Timer {
     }
 
     fn is_over(&mut self) -> bool {
-        if Instant::now() < self.deadline {
+        // By the clock that told the deadline, on whatever thread this is.
+        let home = self.shared.as_ref();
+        let now = home.map_or_else(Instant::now, |home| home.time.instant());
+        if now < self.deadline {
             return false;
         }
         self.disarm();

@@ -59,6 +59,7 @@ impl Core {
         let now = self.clock.anchor();
         let gap = now.saturating_sub(self.harvested);
         self.harvested = now;
+        self.told = self.clock.told(now);
         self.stamp = now;
         self.looked = self.handles;
         self.handles_at_harvest = self.handles;
@@ -70,8 +71,9 @@ impl Core {
         if let (Some(_), Some(counters)) = (&self.turn, self.directory.counters(self.current)) {
             counters.queued(self.queued_beside(), now);
         }
+        let told = self.told();
         let Self { timers, directory, .. } = self;
-        timers.mark_due(Timestamp::from_nanos(now), |partition, deadline| {
+        timers.mark_due(told, |partition, deadline| {
             directory.due.push((partition, deadline));
         });
         while let Some((partition, deadline)) = self.directory.due.pop() {
@@ -79,6 +81,11 @@ impl Core {
             self.rouse(partition);
         }
         gap
+    }
+
+    /// What timers went by at the last harvest: what was due then is due.
+    pub(crate) fn told(&self) -> Timestamp {
+        Timestamp::from_nanos(self.told)
     }
 
     /// When the last harvest was.
