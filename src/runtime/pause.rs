@@ -147,10 +147,10 @@ impl Local {
         }
     }
 
-    /// Moves time that stands still to the next moment. The loop has just asked the kernel, which
-    /// reported so many events, and would sleep until then.
-    pub(crate) fn pass_time(&self, events: usize) {
-        if events > 0 || !self.shared.time.is_paused() {
+    /// Moves time that stands still to the next moment. The loop has just asked the kernel, and
+    /// would sleep until then, unless that has made something runnable.
+    pub(crate) fn pass_time(&self) {
+        if !self.shared.time.is_paused() {
             return;
         }
         let moment = self.next_moment(&self.core.borrow());

@@ -181,7 +181,7 @@ impl Local {
         let events = self.poll_driver(now, timeout);
         self.shared.injector().awake();
         #[cfg(feature = "test-util")]
-        self.pass_time(events);
+        self.pass_time();
         self.harvested(events, true);
         counters.busy(self.core.borrow().harvested().as_nanos());
         self.io_ended(now, timeout, events);
