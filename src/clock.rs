@@ -12,11 +12,13 @@ mod pause;
 use std::cell::Cell;
 use std::time::Duration;
 
+use crate::config;
+
 pub use instant::Instant;
 #[cfg(feature = "sim")]
 pub(crate) use instant::spend;
 pub(crate) use instant::tell_by;
-#[cfg(feature = "sim")]
+#[cfg(any(test, feature = "sim"))]
 pub(crate) use manual::Manual;
 pub(crate) use manual::Source;
 
@@ -50,8 +52,9 @@ struct Counter {
 }
 
 impl Clock {
-    pub(crate) fn new(source: Source) -> Self {
-        let counter = (source.is_real() && tsc::is_trusted()).then(|| {
+    pub(crate) fn new(source: Source, choice: config::Clock) -> Self {
+        let wanted = source.is_real() && choice == config::Clock::Fastest;
+        let counter = (wanted && tsc::is_trusted()).then(|| {
             let first = (tsc::read(), source.now());
             Counter { first, base: Cell::new(first), rate: Cell::new(0) }
         });
@@ -201,12 +204,25 @@ mod tests {
     /// Ticks and the monotonic clock tell the same time.
     #[test]
     fn ticks_follow_the_monotonic_clock() {
-        let clock = Clock::new(Source::real());
+        let clock = Clock::new(Source::real(), config::Clock::Fastest);
         std::thread::sleep(Duration::from_millis(6));
         clock.anchor();
         let before = clock.now();
         let ticks = clock.ticks();
         let after = clock.now();
         assert!(ticks + 100_000 >= before && ticks <= after + 100_000, "{before} {ticks} {after}");
+    }
+    /// Who does not trust the counter gets the monotonic clock, from the start.
+    #[test]
+    fn the_counter_is_left_alone_if_asked() {
+        let clock = Clock::new(Source::real(), config::Clock::Monotonic);
+        assert!(clock.counter.is_none());
+        let (before, ticks) = (clock.anchor(), clock.ticks());
+        assert!(before <= ticks && ticks <= clock.now());
+        let fastest = Clock::new(Source::real(), config::Clock::default());
+        assert_eq!(fastest.counter.is_some(), tsc::is_trusted());
+        assert!(
+            Clock::new(Source::manual(Manual::new()), config::Clock::Fastest).counter.is_none()
+        );
     }
 }

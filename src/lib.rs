@@ -53,7 +53,7 @@ pub mod time;
 #[allow(dead_code)]
 mod trace;
 
-pub use config::Budget;
+pub use config::{Budget, Clock};
 pub use runtime::{
     AbortHandle, Builder, Close, EnterGuard, Handle, IntoPartition, JoinError, JoinHandle, JoinSet,
     Partition, PartitionBuilder, PendingTask, Progress, Runtime, ShutdownReport, Spawn,

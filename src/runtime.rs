@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::{Clock, Source};
-use crate::config::Budget;
+use crate::clock::{self, Source};
+use crate::config::{Budget, Clock};
 use crate::driver::{Driver, Unpark};
 use crate::injector::Drained;
 use crate::instrument::{Hooks, Instrument, InstrumentId};
@@ -307,6 +307,7 @@ impl Drop for Runtime {
 #[must_use = "nothing is made before `build`"]
 pub struct Builder {
     budget: Budget,
+    clock: Clock,
     blocking_threads: usize,
     panic_hook: PanicHook,
     #[cfg(feature = "test-util")]
@@ -319,6 +320,7 @@ impl Default for Builder {
     fn default() -> Self {
         Self {
             budget: Budget::default(),
+            clock: Clock::default(),
             blocking_threads: blocking::THREADS_DEFAULT,
             panic_hook: PanicHook::default(),
             #[cfg(feature = "test-util")]
@@ -333,6 +335,12 @@ impl Builder {
     /// Sets what one turn grants a partition of weight 1.
     pub fn budget(mut self, budget: Budget) -> Self {
         self.budget = budget;
+        self
+    }
+
+    /// Sets what the loop measures with how long handles take.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
         self
     }
 
@@ -404,7 +412,7 @@ impl Builder {
         let settings = self.settings();
         let blocking = Blocking::new(self.blocking_threads);
         let shared = Arc::new(Shared::new(time.clone(), unpark, self.panic_hook, blocking));
-        let core = Core::new(settings, Clock::new(time));
+        let core = Core::new(settings, clock::Clock::new(time, self.clock));
         core.publish(core.current, &shared);
         let hooks = Hooks::new(shared.counters.clone());
         let local = Rc::new(Local {

@@ -15,7 +15,9 @@ use std::thread;
 use evenloop::time::{
     self, Duration, Instant, MissedTickBehavior, advance, interval, sleep, sleep_until, timeout,
 };
-use evenloop::{Budget, Partition, Runtime, block_on, spawn, spawn_blocking, spawn_in, yield_now};
+use evenloop::{
+    Budget, Clock, Partition, Runtime, block_on, spawn, spawn_blocking, spawn_in, yield_now,
+};
 
 #[path = "time_paused/around.rs"]
 mod around;
@@ -338,12 +340,17 @@ fn timers_of_all_partitions_keep_the_order() {
 }
 
 /// Paused time changes no share: what handles take is measured in real time. A partition whose
-/// handles are long gets no more of the thread than one whose handles are short.
+/// handles are long gets no more of the thread than one whose handles are short, whichever clock
+/// measures them.
 #[test]
 fn shares_are_kept_while_time_stands_still() {
-    bounded(|| {
+    for clock in [Clock::Fastest, Clock::Monotonic] {
+        bounded(move || assert_shares(clock));
+    }
+
+    fn assert_shares(clock: Clock) {
         let builder = Runtime::builder().budget(Budget::time(ms(1))).start_paused(true);
-        let runtime = builder.build().unwrap();
+        let runtime = builder.clock(clock).build().unwrap();
         let handle = runtime.handle();
         runtime.block_on(async {
             let busy = |name, handle| {
@@ -371,7 +378,7 @@ fn shares_are_kept_while_time_stands_still() {
             // Handle by handle it would be a hundred to one.
             assert!(long < 4.0 * short && short < 4.0 * long, "{long} s to {short} s");
         });
-    });
+    }
 }
 
 /// A wait for the end of time never ends, and does not keep others from going on.
