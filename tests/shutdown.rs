@@ -249,22 +249,6 @@ fn timers_outlive_the_runtime() {
     drop(timers);
 }
 
-/// Runtimes come and go without leaving a file descriptor or a thread behind.
-#[cfg(target_os = "linux")]
-#[test]
-fn a_thousand_runtimes_leave_nothing() {
-    let count = || std::fs::read_dir("/proc/self/fd").unwrap().count();
-    let before = count();
-    for _ in 0..1_000 {
-        let runtime = Runtime::new().unwrap();
-        runtime.block_on(async {
-            sleep(Duration::from_micros(1)).await;
-        });
-    }
-    // Other tests of this process may hold some at the same time.
-    assert!(count() < before + 100, "{before} descriptors became {}", count());
-}
-
 /// Nobody waits for a blocking job in the background, nor with a limit of zero; with a limit that no
 /// clock can tell everybody does.
 #[test]

@@ -65,6 +65,18 @@ fn blocking_jobs_hold_the_time() {
     });
 }
 
+/// A job that ends just as the loop goes to sleep was in time: what it said is heard first.
+#[test]
+fn jobs_that_end_just_now_are_in_time() {
+    paused(|| async {
+        let start = Instant::now();
+        for n in 0..3_000 {
+            timeout(secs(1), spawn_blocking(|| ())).await.unwrap().unwrap();
+            assert_eq!(start.elapsed(), Duration::ZERO, "in round {n}");
+        }
+    });
+}
+
 /// What a job finds when it looks at the clock is the time of its runtime.
 #[test]
 fn blocking_jobs_are_in_the_time_of_their_runtime() {
