@@ -1,8 +1,14 @@
 //! Accepting when the system has run out of something.
 
+use std::future::Future;
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use pin_project_lite::pin_project;
+
+use crate::runtime::context;
 use crate::runtime::registration::Registration;
 use crate::sched::Direction;
 use crate::time::sleep;
@@ -29,6 +35,45 @@ pub(super) async fn accept<R>(
             }
             result => return result,
         }
+    }
+}
+
+pin_project! {
+    /// A connection on its way: accepted by `accepted`, and put on the loop of the thread that polls
+    /// it by `finish`. Where there is no loop it says so at the line that awaits it.
+    pub(super) struct Accept<A, F> {
+        #[pin]
+        accepted: A,
+        finish: Option<F>,
+        what: &'static str,
+    }
+}
+
+impl<A, F, C, T> Accept<A, F>
+where
+    A: Future<Output = io::Result<C>>,
+    F: FnOnce(C) -> io::Result<T>,
+{
+    /// `what` names the caller.
+    pub(super) fn new(what: &'static str, accepted: A, finish: F) -> Self {
+        Self { accepted, finish: Some(finish), what }
+    }
+}
+
+impl<A, F, C, T> Future for Accept<A, F>
+where
+    A: Future<Output = io::Result<C>>,
+    F: FnOnce(C) -> io::Result<T>,
+{
+    type Output = io::Result<T>;
+
+    #[track_caller]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        let this = self.project();
+        let connection = ready!(this.accepted.poll(cx))?;
+        drop(context::expect(this.what));
+        let finish = this.finish.take().expect("a connection is accepted once");
+        Poll::Ready(finish(connection))
     }
 }
 

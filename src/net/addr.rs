@@ -1,9 +1,12 @@
 //! From names to addresses.
 
+use std::future::Future;
 use std::io;
 use std::net::{
     IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs as Std,
 };
+
+use crate::runtime::inside::{Need, in_need};
 
 /// What can be turned into socket addresses: addresses themselves, pairs of host and port, and
 /// strings such as `"localhost:80"`.
@@ -75,10 +78,12 @@ impl Addrs {
 /// # std::io::Result::Ok(())
 /// # }).unwrap();
 /// ```
-pub async fn lookup_host(
+pub fn lookup_host(
     host: impl ToSocketAddrs,
-) -> io::Result<impl Iterator<Item = SocketAddr> + Send + 'static> {
-    resolve(host).await.map(Vec::into_iter)
+) -> impl Future<Output = io::Result<impl Iterator<Item = SocketAddr> + Send + 'static>> {
+    let is_known = matches!(host.addrs(), Addrs::Known(_));
+    let need = if is_known { Need::Nothing } else { Need::Anywhere };
+    in_need(need, "net::lookup_host", async { resolve(host).await.map(Vec::into_iter) })
 }
 
 /// Returns all addresses of `addr`, in the resolver's order.

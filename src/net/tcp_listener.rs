@@ -1,18 +1,20 @@
 //! Listening for TCP connections.
 
 use std::fmt;
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use mio::Interest;
 
 use crate::net::TcpStream;
-use crate::net::accept::{accept, passing_over};
+use crate::net::accept::{Accept, accept, passing_over};
 use crate::net::addr::{ToSocketAddrs, no_address, resolve};
 use crate::net::socket::Socket;
 use crate::net::sockets::socket_methods;
 use crate::runtime::Partition;
+use crate::runtime::inside::inside;
 use crate::runtime::registration::Watched;
 use crate::sched::Direction;
 
@@ -65,7 +67,11 @@ impl TcpListener {
     /// # Cancel safety
     ///
     /// Nothing is lost.
-    pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<Self> {
+    pub fn bind(addr: impl ToSocketAddrs) -> impl Future<Output = io::Result<Self>> {
+        inside("net::TcpListener::bind", Self::bind_any(addr))
+    }
+
+    async fn bind_any(addr: impl ToSocketAddrs) -> io::Result<Self> {
         let mut failure = no_address();
         for addr in resolve(addr).await? {
             match Socket::<mio::net::TcpListener>::bind(addr) {
@@ -102,9 +108,11 @@ impl TcpListener {
     /// # Cancel safety
     ///
     /// Dropped before it is done, it has accepted nothing.
-    pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (stream, peer) = accept(self.io.registration(), || self.io.accept()).await?;
-        Ok((TcpStream::watch(stream)?, peer))
+    pub fn accept(&self) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> {
+        let accepted = accept(self.io.registration(), || self.io.accept());
+        Accept::new("net::TcpListener::accept", accepted, |(stream, peer)| {
+            Ok((TcpStream::watch(stream)?, peer))
+        })
     }
 
     /// Accepts a connection for the partition that `choose` names by the peer's address.
@@ -146,13 +154,15 @@ impl TcpListener {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    pub async fn accept_in(
+    pub fn accept_in(
         &self,
         choose: impl FnOnce(SocketAddr) -> Partition,
-    ) -> io::Result<(TcpStream, Partition)> {
-        let (stream, peer) = accept(self.io.registration(), || self.io.accept()).await?;
-        let partition = choose(peer);
-        Ok((TcpStream::watch_in(stream, &partition)?, partition))
+    ) -> impl Future<Output = io::Result<(TcpStream, Partition)>> {
+        let accepted = accept(self.io.registration(), || self.io.accept());
+        Accept::new("net::TcpListener::accept_in", accepted, |(stream, peer)| {
+            let partition = choose(peer);
+            Ok((TcpStream::watch_in(stream, &partition)?, partition))
+        })
     }
 
     /// Polls for a connection; of several tasks that poll, the last is woken.
@@ -167,12 +177,12 @@ impl TcpListener {
     ///
     /// What the system says. After an error for lack of descriptors the caller should pause, since
     /// the next poll would fail right away.
+    #[track_caller]
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
         let accept = || passing_over(|| self.io.accept());
-        self.io.registration().poll_io(Direction::Read, cx, accept).map(|accepted| {
-            let (stream, peer) = accepted?;
-            Ok((TcpStream::watch(stream)?, peer))
-        })
+        let accepted = ready!(self.io.registration().poll_io(Direction::Read, cx, accept));
+        let (stream, peer) = accepted?;
+        Poll::Ready(Ok((TcpStream::watch(stream)?, peer)))
     }
 
     socket_methods!(std::net::TcpListener);

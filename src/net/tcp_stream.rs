@@ -1,6 +1,7 @@
 //! TCP connections.
 
 use std::fmt;
+use std::future::Future;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::task::{Context, Poll};
@@ -15,6 +16,7 @@ use crate::net::sockets::socket_methods;
 use crate::net::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf, into_split};
 use crate::net::stream::{byte_stream, read_traits, write_traits};
 use crate::runtime::Partition;
+use crate::runtime::inside::inside;
 use crate::runtime::registration::Watched;
 use crate::sched::Direction;
 
@@ -58,7 +60,11 @@ impl TcpStream {
     /// # Cancel safety
     ///
     /// Nothing is lost; a connection under way is closed.
-    pub async fn connect(addr: impl ToSocketAddrs) -> io::Result<Self> {
+    pub fn connect(addr: impl ToSocketAddrs) -> impl Future<Output = io::Result<Self>> {
+        inside("net::TcpStream::connect", Self::connect_any(addr))
+    }
+
+    async fn connect_any(addr: impl ToSocketAddrs) -> io::Result<Self> {
         let mut failure = no_address();
         for addr in resolve(addr).await? {
             match Self::connect_to(addr).await {

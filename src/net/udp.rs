@@ -1,6 +1,7 @@
 //! UDP.
 
 use std::fmt;
+use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::task::{Context, Poll};
@@ -10,6 +11,7 @@ use mio::Interest;
 use crate::net::addr::{ToSocketAddrs, no_address, resolve};
 use crate::net::socket::Socket;
 use crate::net::sockets::{datagram_methods, socket_methods};
+use crate::runtime::inside::inside;
 use crate::runtime::registration::Watched;
 use crate::sched::Direction;
 
@@ -49,7 +51,11 @@ impl UdpSocket {
     /// # Cancel safety
     ///
     /// Nothing is lost.
-    pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<Self> {
+    pub fn bind(addr: impl ToSocketAddrs) -> impl Future<Output = io::Result<Self>> {
+        inside("net::UdpSocket::bind", Self::bind_any(addr))
+    }
+
+    async fn bind_any(addr: impl ToSocketAddrs) -> io::Result<Self> {
         let mut failure = no_address();
         for addr in resolve(addr).await? {
             match Socket::<mio::net::UdpSocket>::bind(addr) {

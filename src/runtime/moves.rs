@@ -40,6 +40,7 @@ use pin_project_lite::pin_project;
 use crate::runtime::context;
 use crate::runtime::coop::{Progress, poll_proceed};
 use crate::runtime::directory::Target;
+use crate::runtime::inside::inside;
 use crate::runtime::local::Local;
 use crate::runtime::partition::{IntoPartition, Partition};
 use crate::sched::PartitionId;
@@ -87,15 +88,19 @@ use signal::Signal;
 ///     switch_to(before).await;
 /// });
 /// ```
-pub async fn switch_to(p: impl IntoPartition) -> Partition {
-    const WHAT: &str = "evenloop::switch_to";
+pub fn switch_to(p: impl IntoPartition) -> impl Future<Output = Partition> {
+    inside(SWITCH_TO, switch(p))
+}
 
+const SWITCH_TO: &str = "evenloop::switch_to";
+
+async fn switch(p: impl IntoPartition) -> Partition {
     // A loop of switches to where one is must not hold the thread.
     poll_fn(|cx| poll_proceed(cx).map(Progress::made)).await;
     let (to, before) = {
-        let local = context::expect(WHAT);
-        local.mover(WHAT);
-        let to = p.with_name(|name| local.destination(name, WHAT));
+        let local = context::expect(SWITCH_TO);
+        local.mover(SWITCH_TO);
+        let to = p.with_name(|name| local.destination(name, SWITCH_TO));
         if local.is_settled_in(&to) {
             return to;
         }
@@ -103,8 +108,8 @@ pub async fn switch_to(p: impl IntoPartition) -> Partition {
     };
     let mut asked = None;
     poll_fn(|cx| {
-        let local = context::expect(WHAT);
-        let handle = (local.mover(WHAT), local.handle_number());
+        let local = context::expect(SWITCH_TO);
+        let handle = (local.mover(SWITCH_TO), local.handle_number());
         match asked {
             // Moved, as is everything that runs now.
             Some((runner, asked)) if runner == handle.0 && asked != handle.1 => Poll::Ready(()),
@@ -205,6 +210,7 @@ const WITHIN: &str = "evenloop::within";
 impl<F: Future> Future for Within<F> {
     type Output = F::Output;
 
+    #[track_caller]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let mut this = self.project();
         let local = context::expect(WITHIN);

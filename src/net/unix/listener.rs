@@ -1,15 +1,16 @@
 //! Listening for connections at a path.
 
 use std::fmt;
+use std::future::Future;
 use std::io;
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use mio::Interest;
 
 use crate::net::UnixStream;
-use crate::net::accept::{accept, passing_over};
+use crate::net::accept::{Accept, accept, passing_over};
 use crate::net::socket::Socket;
 use crate::net::sockets::socket_methods;
 use crate::runtime::Partition;
@@ -82,9 +83,11 @@ impl UnixListener {
     /// # Cancel safety
     ///
     /// Dropped before it is done, it has accepted nothing.
-    pub async fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
-        let (stream, peer) = accept(self.io.registration(), || self.io.accept()).await?;
-        Ok((UnixStream::watch(stream)?, peer))
+    pub fn accept(&self) -> impl Future<Output = io::Result<(UnixStream, SocketAddr)>> {
+        let accepted = accept(self.io.registration(), || self.io.accept());
+        Accept::new("net::UnixListener::accept", accepted, |(stream, peer)| {
+            Ok((UnixStream::watch(stream)?, peer))
+        })
     }
 
     /// Accepts a connection for the partition that `choose` names by the peer's address, which has
@@ -124,13 +127,15 @@ impl UnixListener {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    pub async fn accept_in(
+    pub fn accept_in(
         &self,
         choose: impl FnOnce(SocketAddr) -> Partition,
-    ) -> io::Result<(UnixStream, Partition)> {
-        let (stream, peer) = accept(self.io.registration(), || self.io.accept()).await?;
-        let partition = choose(peer);
-        Ok((UnixStream::watch_in(stream, &partition)?, partition))
+    ) -> impl Future<Output = io::Result<(UnixStream, Partition)>> {
+        let accepted = accept(self.io.registration(), || self.io.accept());
+        Accept::new("net::UnixListener::accept_in", accepted, |(stream, peer)| {
+            let partition = choose(peer);
+            Ok((UnixStream::watch_in(stream, &partition)?, partition))
+        })
     }
 
     /// Polls for a connection; of several tasks that poll, the last is woken.
@@ -145,12 +150,12 @@ impl UnixListener {
     ///
     /// What the system says. After an error for lack of descriptors the caller should pause, since
     /// the next poll would fail right away.
+    #[track_caller]
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(UnixStream, SocketAddr)>> {
         let accept = || passing_over(|| self.io.accept());
-        self.io.registration().poll_io(Direction::Read, cx, accept).map(|accepted| {
-            let (stream, peer) = accepted?;
-            Ok((UnixStream::watch(stream)?, peer))
-        })
+        let accepted = ready!(self.io.registration().poll_io(Direction::Read, cx, accept));
+        let (stream, peer) = accepted?;
+        Poll::Ready(Ok((UnixStream::watch(stream)?, peer)))
     }
 
     socket_methods!(std::os::unix::net::UnixListener);

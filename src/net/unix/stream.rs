@@ -1,6 +1,7 @@
 //! Unix connections.
 
 use std::fmt;
+use std::future::Future;
 use std::io;
 use std::net::Shutdown;
 use std::os::unix::net::SocketAddr;
@@ -15,6 +16,7 @@ use crate::net::sockets::socket_methods;
 use crate::net::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf, into_split};
 use crate::net::stream::{byte_stream, read_traits, write_traits};
 use crate::runtime::Partition;
+use crate::runtime::inside::inside;
 use crate::runtime::registration::Watched;
 use crate::sched::Direction;
 use crate::time::sleep;
@@ -60,7 +62,11 @@ impl UnixStream {
     /// # Cancel safety
     ///
     /// Nothing is lost; a connection under way is closed.
-    pub async fn connect(path: impl AsRef<Path>) -> io::Result<Self> {
+    pub fn connect(path: impl AsRef<Path>) -> impl Future<Output = io::Result<Self>> {
+        inside("net::UnixStream::connect", Self::connect_to(path))
+    }
+
+    async fn connect_to(path: impl AsRef<Path>) -> io::Result<Self> {
         let mut pause = PAUSE_FIRST;
         let stream = loop {
             match Socket::<mio::net::UnixStream>::connect(path.as_ref()) {
