@@ -133,7 +133,7 @@ impl Timer {
         assert!(
             !told_by_hand && there.time.is_the_systems(),
             "virtual time is of one simulation, and paused time of one runtime: make the sleep, \
-             timeout or interval inside the one that waits for it, as in \
+             timeout or interval inside the simulation or runtime that waits for it, as in \
              `block_on(async {{ sleep(time).await }})`"
         );
     }
