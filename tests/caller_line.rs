@@ -1,5 +1,8 @@
 //! Calls where no runtime is panic at the caller's line, with a sentence that says what to do.
 
+// Unix sockets are in the list.
+#![cfg(unix)]
+
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};

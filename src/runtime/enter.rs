@@ -35,6 +35,16 @@ use crate::runtime::shared::Shared;
 /// assert_eq!(runtime.block_on(task).unwrap(), 42);
 /// # Ok::<(), std::io::Error>(())
 /// ```
+///
+/// A guard stays on its thread:
+///
+/// ```compile_fail,E0277
+/// let runtime = evenloop::Runtime::new().unwrap();
+/// let guard = runtime.enter();
+/// std::thread::scope(|scope| {
+///     scope.spawn(move || drop(guard));
+/// });
+/// ```
 #[must_use = "the runtime is left again when the guard is dropped"]
 pub struct EnterGuard<'a> {
     entered: Entered,

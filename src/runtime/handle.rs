@@ -99,8 +99,9 @@ impl Handle {
     ///
     /// On the thread the runtime lives on this is [`Runtime::block_on`](crate::Runtime::block_on).
     /// On any other thread `fut` is polled right there, without being `Send`, and the loop goes on
-    /// meanwhile where it runs: if no thread runs it, what `fut` wants of it does not happen. As for
-    /// what `fut` may do, see [`enter`](Self::enter): it may wait for anything, sockets included.
+    /// meanwhile where it runs: if no thread runs it, what `fut` wants of it does not happen. It may
+    /// wait for anything: timers, tasks, and sockets that are there. What it may not do is what
+    /// [`enter`](Self::enter) lists; accepting a connection makes a socket, too.
     ///
     /// It runs besides the partitions: nobody's budget counts its polls.
     ///

@@ -169,11 +169,14 @@ impl Timer {
         Poll::Pending
     }
 
-    fn is_over(&mut self) -> bool {
-        // By the clock that told the deadline, on whatever thread this is.
+    /// Whether the deadline has come, by the clock that told it, on whatever thread this is.
+    pub(crate) fn is_elapsed(&self) -> bool {
         let home = self.shared.as_ref();
-        let now = home.map_or_else(Instant::now, |home| home.time.instant());
-        if now < self.deadline {
+        home.map_or_else(Instant::now, |home| home.time.instant()) >= self.deadline
+    }
+
+    fn is_over(&mut self) -> bool {
+        if !self.is_elapsed() {
             return false;
         }
         self.disarm();

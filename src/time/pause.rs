@@ -15,7 +15,8 @@ use crate::runtime::shared::Shared;
 /// Code that waits is tested in no time then: where the loop would sleep until the next timer, the
 /// clock goes there at once. Before it does, what is ready runs: tasks, and sockets that the kernel
 /// reports. It does not while a job of [`spawn_blocking`](crate::spawn_blocking()) is queued or
-/// runs, as nobody knows how long that takes. [`advance`] moves the clock by hand.
+/// runs, as nobody knows how long that takes; a job that itself waits for a timer of this runtime
+/// needs somebody to [`advance`] the clock, which moves it by hand.
 ///
 /// Shares and budgets are not affected: how long handles take is measured in real time, as it is
 /// for the limits of [`Runtime::shutdown`](crate::Runtime::shutdown).

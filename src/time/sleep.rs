@@ -82,7 +82,7 @@ impl Sleep {
     /// Returns whether the deadline has come.
     #[must_use]
     pub fn is_elapsed(&self) -> bool {
-        Instant::now() >= self.deadline()
+        self.timer.is_elapsed()
     }
 
     /// Waits for another moment instead, whether the earlier one has come or not. A task that

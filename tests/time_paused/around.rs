@@ -197,6 +197,7 @@ fn the_time_on_other_threads() {
         assert_eq!((entered, waiting), (HOUR, HOUR));
 
         // Polled on a thread that is in no runtime.
+        assert!(!nap.is_elapsed());
         let mut nap = Box::pin(nap);
         let mut poll = || nap.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         assert!(poll().is_pending());
@@ -204,6 +205,7 @@ fn the_time_on_other_threads() {
         assert!(poll().is_pending());
         runtime.block_on(async { advance(secs(1)).await });
         assert!(poll().is_ready());
+        assert!(nap.is_elapsed());
 
         // What waits elsewhere is woken when the loop gets there by itself.
         let done: Arc<Mutex<(Option<Duration>, Option<Waker>)>> = Arc::default();
