@@ -160,6 +160,8 @@ fn threads_with_runtimes() {
 /// Threads that wait for a runtime elsewhere, or are in it for a while.
 fn visits() {
     let runtime = Runtime::new().unwrap();
+    // Its first sleep until a timer opens a descriptor.
+    runtime.block_on(async { sleep(Duration::from_micros(5_500)).await });
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
     let handle = runtime.handle();
     let visits = thread::spawn(move || {
