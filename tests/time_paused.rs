@@ -339,6 +339,38 @@ fn timers_of_all_partitions_keep_the_order() {
     assert!(log.is_sorted_by_key(|(at, _)| *at));
 }
 
+/// With a budget of handles the order is that of a runtime whose time goes by itself, handle by
+/// handle: partitions take turns, and their queues are first in, first out.
+#[test]
+fn the_order_is_the_same_while_time_stands_still() {
+    let order = |paused| {
+        bounded(move || {
+            let builder = Runtime::builder().budget(Budget::handles(3)).start_paused(paused);
+            let order: Rc<RefCell<String>> = Rc::default();
+            builder.build().unwrap().block_on(async {
+                let mut tasks = Vec::new();
+                for name in ["a", "b", "c", "b"] {
+                    let order = order.clone();
+                    tasks.push(spawn_in(name, async move {
+                        for _ in 0..20 {
+                            order.borrow_mut().push_str(name);
+                            yield_now().await;
+                        }
+                    }));
+                }
+                for task in tasks {
+                    task.await.unwrap();
+                }
+            });
+            order.take()
+        })
+    };
+    let paused = order(true);
+    assert_eq!(paused.len(), 80);
+    assert!(paused.contains("aaabbbccc"), "three handles each: {paused}");
+    assert_eq!(paused, order(false));
+}
+
 /// Paused time changes no share: what handles take is measured in real time. A partition whose
 /// handles are long gets no more of the thread than one whose handles are short, whichever clock
 /// measures them.

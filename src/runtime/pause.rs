@@ -16,7 +16,7 @@ use crate::runtime::local::Local;
 use crate::runtime::shared::Shared;
 
 /// Handles that may run at one moment of an `advance` before it goes on although the loop has more
-/// to run: as many as that, or this many for each task.
+/// to run: so many, and so many for each task if that is more.
 const HANDLES_MAX: u64 = 10_000;
 const HANDLES_MAX_A_TASK: u64 = 64;
 

@@ -78,7 +78,7 @@ pub fn resume() {
 /// deadline, and what they wake runs before the clock goes on; a timer set meanwhile is one of them.
 /// It is ready when the clock is there and nothing is left to run, so a `duration` of zero lets
 /// everything else run. It waits for no blocking job, and should the loop never rest, since a task
-/// wakes itself for ever, the clock goes on after ten thousand handles.
+/// wakes itself for ever, the clock goes on after ten thousand handles, or 64 for each task.
 ///
 /// Those that are under way at the same time overlap, as sleeps do.
 ///
