@@ -41,7 +41,10 @@ pub(crate) fn run(program: &Program) {
         for act in &program.main {
             match act {
                 Act::Pend | Act::Yield | Act::Finish | Act::Panic => settle().await,
-                act => poll_fn(|cx| Poll::Ready(world().act(*act, cx.waker()))).await,
+                act => {
+                    let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+                    world().act(*act, &waker);
+                }
             }
             world().well();
         }
