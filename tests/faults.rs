@@ -7,6 +7,8 @@
 
 #![cfg(target_os = "linux")]
 
+#[path = "faults/constructors.rs"]
+mod constructors;
 #[path = "faults/crowd.rs"]
 mod crowd;
 #[path = "faults/descriptors.rs"]

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -366,15 +367,31 @@ impl PartitionBuilder {
     ///
     /// # Panics
     ///
-    /// Outside a runtime, and if the operating system refuses the poller of an isolated one.
+    /// Outside a runtime, and if the operating system refuses the poller of an isolated one, where
+    /// [`try_build`](Self::try_build) gives an error.
     #[track_caller]
     #[must_use]
     pub fn build(self) -> Partition {
-        let local = context::expect("building a Partition");
-        match local.build(self.plan, self.group_weight) {
+        match self.try_build() {
             Ok(partition) => partition,
             Err(error) => panic!("no poller could be made for an isolated partition: {error}"),
         }
+    }
+
+    /// Makes the partition as [`build`](Self::build) does.
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime.
+    ///
+    /// # Errors
+    ///
+    /// If the operating system refuses the poller of an isolated partition, as when descriptors
+    /// have run out. A partition that was made for it is gone again; one that went by the name
+    /// before stays as it was, but for a weight that was set.
+    #[track_caller]
+    pub fn try_build(self) -> io::Result<Partition> {
+        context::expect("building a Partition").build(self.plan, self.group_weight)
     }
 }
 
@@ -383,7 +400,7 @@ impl Local {
         self: &std::rc::Rc<Self>,
         mut plan: Plan,
         group_weight: Option<Weight>,
-    ) -> std::io::Result<Partition> {
+    ) -> io::Result<Partition> {
         let isolated = plan.isolated;
         if let Some(group) = &mut plan.group {
             group.1 = group_weight;
