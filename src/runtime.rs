@@ -431,7 +431,7 @@ impl Builder {
     fn settings(&self) -> Settings {
         let settings = Settings::from(self.budget);
         #[cfg(feature = "mutants")]
-        if let Some(mutation) = self.mutation {
+        if let Some(mutation) = self.mutation.or_else(shuffled) {
             return settings.with_mutation(mutation);
         }
         settings
@@ -443,4 +443,14 @@ impl Builder {
         self.mutation = Some(mutation);
         self
     }
+}
+
+/// The defect that `EVENLOOP_SHUFFLE` asks for, a seed. It tells which, so that a test that fails
+/// says how to see it fail again.
+#[cfg(feature = "mutants")]
+fn shuffled() -> Option<crate::sched::Mutation> {
+    let seed = std::env::var("EVENLOOP_SHUFFLE").ok()?;
+    eprintln!("evenloop: handles are shuffled, EVENLOOP_SHUFFLE={seed}");
+    let seed = seed.parse().expect("EVENLOOP_SHUFFLE is a number, the seed");
+    Some(crate::sched::Mutation::Shuffled(seed))
 }

@@ -56,6 +56,11 @@ fn catches<S>(
 }
 
 #[test]
+fn shuffled_handles_break_p0() {
+    catches("P0", Mutation::Shuffled(1), order::p0_cases(), order::p0);
+}
+
+#[test]
 fn debt_reset_on_wake_breaks_p9() {
     catches("P9", Mutation::ResetDebtOnWake, sharing::p9_cases(), sharing::p9);
 }

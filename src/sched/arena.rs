@@ -147,6 +147,15 @@ impl<H> Arena<H> {
         Some(handle)
     }
 
+    /// Swaps the handle at the front with the one at a place of the queue, from 0.
+    #[cfg(feature = "mutants")]
+    pub(super) fn bring_forward(&mut self, index: u32, place: usize) {
+        let front = &mut self.nodes[index as usize].front;
+        if let (Some(front), Some(behind)) = (front, place.checked_sub(1)) {
+            std::mem::swap(front, &mut self.cold[index as usize].rest[behind]);
+        }
+    }
+
     /// Returns what is queued, first come first.
     #[cfg(test)]
     pub(super) fn handles(&self, index: u32) -> impl Iterator<Item = &H> {

@@ -46,6 +46,9 @@ pub struct Dispatcher<H> {
     estate: (Tag, u64),
     /// Made by the running handle; they wait for its price.
     unpriced: Vec<PartitionId>,
+    /// How often handles were shuffled.
+    #[cfg(feature = "mutants")]
+    shuffles: u64,
 }
 
 #[derive(Debug)]
@@ -310,6 +313,8 @@ impl<H> Dispatcher<H> {
             return Step::Deliver;
         }
         node.set(DELIVERED, false);
+        #[cfg(feature = "mutants")]
+        self.shuffle(turn.partition().index);
         match self.nodes.dequeue(turn.partition().index) {
             Some(handle) => {
                 self.queued -= 1;

@@ -176,6 +176,10 @@ pub enum Mutation {
     /// A harvest delivers to all partitions. The dispatcher knows nothing of harvests: its host
     /// is to act on this one.
     DeliverToAll,
+    /// Of the handles queued ahead of the marker any may be next, as this seed decides. That breaks
+    /// the order inside a partition and nothing else, so it is also by which programs show that
+    /// they do not lean on that order.
+    Shuffled(u64),
 }
 
 #[cfg(feature = "mutants")]

@@ -1,6 +1,8 @@
 //! Around the turns: partitions and groups come, change and go, and answer questions.
 
 use super::*;
+#[cfg(feature = "mutants")]
+use crate::sched::Mutation;
 use crate::sched::partition::{Node, RESUMES};
 
 /// Creating and removing.
@@ -25,6 +27,8 @@ impl<H> Dispatcher<H> {
             lease: None,
             estate: (Tag::default(), 1),
             unpriced: Vec::new(),
+            #[cfg(feature = "mutants")]
+            shuffles: 0,
         }
     }
 
@@ -259,6 +263,26 @@ impl<H> Dispatcher<H> {
 
     fn ring_of(&self, key: u32) -> &Ring {
         if key == NONE { &self.top } else { &self.groups[key as usize].ring }
+    }
+}
+
+/// A deliberate defect: handles leave in any order.
+#[cfg(feature = "mutants")]
+impl<H> Dispatcher<H> {
+    /// Brings one of the handles that are queued ahead of the marker, or of all if there is none,
+    /// to the front.
+    pub(super) fn shuffle(&mut self, index: u32) {
+        let Some(Mutation::Shuffled(seed)) = self.settings.mutation() else { return };
+        let node = &self.nodes[index];
+        let among = if node.has(MARKED | DUE) { node.ahead } else { node.len };
+        if among > 1 {
+            self.shuffles += 1;
+            // splitmix64: the numbers of a seed one after the other.
+            let mut z = seed.wrapping_add(self.shuffles.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            self.nodes.bring_forward(index, ((z ^ (z >> 31)) % u64::from(among)) as usize);
+        }
     }
 }
 
