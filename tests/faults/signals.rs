@@ -114,3 +114,12 @@ fn a_storm_of_signals() {
         assert!(half < Duration::from_millis(10), "{half:?}");
     });
 }
+
+/// Without signals all of it goes through as well. strace runs this one, and says of any of its
+/// system calls that it was interrupted.
+#[test]
+fn traffic_goes_through() {
+    alone("signals::traffic_goes_through", || {
+        block_on(traffic(50)).expect("no error reaches anybody");
+    });
+}
