@@ -111,13 +111,17 @@ fn switches_inside_and_beside() {
         within("a", inside).await;
         assert_eq!(here(), "ROOT");
         let task = spawn(async {
+            let moved = Cell::new(false);
             let visit = within("visited", async {
-                sleep(Duration::from_millis(5)).await;
+                while !moved.get() {
+                    sleep(Duration::from_millis(1)).await;
+                }
                 here()
             });
             let beside = async {
                 sleep(Duration::from_millis(1)).await;
                 switch_to("home").await;
+                moved.set(true);
                 here()
             };
             (join(visit, beside).await, here())
