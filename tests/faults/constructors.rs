@@ -23,7 +23,7 @@ use evenloop::time::{sleep, timeout};
 use evenloop::{Partition, Runtime, block_on, spawn_blocking, spawn_in};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::rig::{MS, alone, bounded, descriptors, figure, tell};
+use crate::rig::{MS, alone, bounded, descriptors, figure, open_timer, tell};
 
 /// One attempt: makes something, and uses it so that one that is half made shows.
 type Attempt = Pin<Box<dyn Future<Output = io::Result<()>>>>;
@@ -250,9 +250,9 @@ fn one(name: &str) {
         return;
     }
     block_on(async {
-        // The timer's descriptor is opened with the first sleep, which is a constructor too.
+        // To open the timer's descriptor is a constructor too.
         if name != "first_sleep" {
-            sleep(MS / 2).await;
+            open_timer().await;
         }
         let make = constructor(name).await.expect("what an attempt needs is there");
         if name == "first_sleep" {
@@ -320,7 +320,7 @@ fn constructors_without_descriptors() {
                     continue;
                 }
                 block_on(async {
-                    sleep(MS / 2).await;
+                    open_timer().await;
                     let make = constructor(name).await.unwrap();
                     let base = descriptors();
                     let mut future = make();

@@ -7,11 +7,12 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use evenloop::time::sleep;
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::time::{ClockId, clock_gettime};
 
 /// No test may take this long, on however slow a machine.
-const LIMIT: Duration = Duration::from_secs(170);
+pub(crate) const LIMIT: Duration = Duration::from_secs(170);
 /// Set in a process that a test started, to the name of the test.
 const OTHER: &str = "EVENLOOP_TEST_CHILD";
 
@@ -42,10 +43,15 @@ pub(crate) fn figure(fault: &str, what: impl Display) {
 
 /// Runs `test`, and ends the whole process if it hangs: a red test is worth more than a stuck one.
 pub(crate) fn bounded<R>(test: impl FnOnce() -> R) -> R {
+    bounded_by(LIMIT, test)
+}
+
+/// Like [`bounded`], with a limit of its own.
+pub(crate) fn bounded_by<R>(limit: Duration, test: impl FnOnce() -> R) -> R {
     let (over, ended) = mpsc::channel::<()>();
     let name = std::thread::current().name().unwrap_or("a test").to_owned();
     let watchdog = std::thread::spawn(move || {
-        if ended.recv_timeout(LIMIT) == Err(mpsc::RecvTimeoutError::Timeout) {
+        if ended.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout) {
             eprintln!("{name} hangs");
             std::process::abort();
         }
@@ -177,6 +183,15 @@ pub(crate) fn cpu_of_thread() -> Duration {
 pub(crate) fn descriptors() -> usize {
     // The directory is open while it is read.
     std::fs::read_dir("/proc/self/fd").unwrap().count() - 1
+}
+
+/// Has the loop open the descriptor of its timer, which it does when it first sleeps for less than a
+/// whole number of milliseconds. On a busy machine that need not be the first time it means to.
+pub(crate) async fn open_timer() {
+    let before = descriptors();
+    while descriptors() == before {
+        sleep(MS / 2).await;
+    }
 }
 
 /// Returns the memory of this process that is in use, in bytes.

@@ -14,7 +14,7 @@ use evenloop::time::{sleep, timeout};
 use evenloop::{Handle, Partition, block_on, spawn, spawn_isolated};
 use socket2::SockRef;
 
-use crate::rig::{MS, Meter, alone, descriptors, figure, pick};
+use crate::rig::{MS, Meter, alone, descriptors, figure, open_timer, pick};
 
 /// Connects; the connection is reset when it is dropped.
 fn connect(address: SocketAddr) -> Client {
@@ -49,8 +49,7 @@ fn a_storm_of_resets() {
         block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
-            // The timer's descriptor is opened with the first sleep.
-            sleep(Duration::from_micros(100)).await;
+            open_timer().await;
             let base = descriptors();
             let (served, bytes) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
             let (count, sum) = (served.clone(), bytes.clone());

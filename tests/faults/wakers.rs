@@ -11,7 +11,7 @@ use evenloop::net::UnixStream;
 use evenloop::time::{sleep, timeout};
 use evenloop::{JoinHandle, Runtime, block_on, spawn, spawn_in, yield_now};
 
-use crate::rig::{Dice, MS, bounded, figure, pick, rounds};
+use crate::rig::{Dice, LIMIT, MS, bounded, bounded_by, figure, pick, rounds};
 
 /// Wakers, to be used by whoever finds them.
 #[derive(Default)]
@@ -262,7 +262,8 @@ fn sleep_on(runtime: &Runtime, time: Duration) -> evenloop::time::Sleep {
 #[test]
 fn wakes_race_the_end() {
     let rounds = rounds(pick(2_000, 100_000));
-    bounded(|| {
+    // A sanitizer on a busy machine takes some milliseconds a round.
+    bounded_by(LIMIT + 20 * MS * rounds as u32, || {
         let ends = Arc::new(AtomicUsize::new(0));
         // One thread for all rounds: to start one takes longer than a runtime lives.
         let (give, acts) = mpsc::channel::<Act>();
