@@ -397,18 +397,26 @@ fn shares_are_kept_while_time_stands_still() {
                 })
             };
             let tasks = [busy("long", ms(2)), busy("short", Duration::from_micros(20))];
-            spawn_blocking(|| thread::sleep(ms(400))).await.unwrap();
-            for task in tasks {
-                task.abort();
-            }
             let served = |name: &str| {
                 let all = handle.partitions();
                 let partition = all.iter().find(|partition| partition.name() == name).unwrap();
                 partition.metrics().running.as_secs_f64()
             };
-            let (long, short) = (served("long"), served("short"));
-            // Handle by handle it would be a hundred to one.
-            assert!(long < 4.0 * short && short < 4.0 * long, "{long} s to {short} s");
+            // Whom the system takes the thread from in the middle of a handle pays for that, up to
+            // a limit. So one quiet moment has to do; handle by handle there would be none.
+            let patience = std::time::Instant::now() + PATIENCE / 2;
+            loop {
+                let before = (served("long"), served("short"));
+                spawn_blocking(|| thread::sleep(ms(100))).await.unwrap();
+                let (long, short) = (served("long") - before.0, served("short") - before.1);
+                if long < 3.0 * short && short < 3.0 * long {
+                    break;
+                }
+                assert!(std::time::Instant::now() < patience, "{long} s to {short} s");
+            }
+            for task in tasks {
+                task.abort();
+            }
         });
     }
 }
