@@ -174,3 +174,30 @@ fn a_long_handle_leaves_traces() {
         assert!(culprit.forgiven > 0, "it is over the limit of debts");
     });
 }
+
+/// A due timer of an idle partition waits for the handle that runs, not for the next harvest.
+#[test]
+fn a_due_timer_waits_for_the_handle_that_runs() {
+    const HANDLE: Duration = Duration::from_micros(10);
+    let latest = sim::Runtime::new(1).block_on(async {
+        for _ in 0..100 {
+            drop(spawn_in("bulk", async {
+                loop {
+                    sim::burn(HANDLE).await;
+                }
+            }));
+        }
+        let health = spawn_in("health", async {
+            let mut latest = Duration::ZERO;
+            for tick in 1..=200 {
+                // At any moment within a handle.
+                let at = Instant::now() + Duration::from_nanos(10_000_000 + 97 * tick);
+                sleep_until(at).await;
+                latest = latest.max(Instant::now() - at);
+            }
+            latest
+        });
+        health.await.expect("the health check does not panic")
+    });
+    assert!(latest > Duration::ZERO && latest <= HANDLE, "{latest:?} late");
+}

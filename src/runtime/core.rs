@@ -75,7 +75,7 @@ pub(crate) struct Core {
     reported: u64,
     /// When the last harvest was.
     harvested: u64,
-    /// What timers went by then.
+    /// What timers went by when due ones were marked last.
     told: u64,
     /// How many handles had run by then.
     handles_at_harvest: u64,

@@ -78,6 +78,9 @@ impl Local {
                     let stuck = core.ran();
                     let doomed = core.directory.has_doomed();
                     let due = core.harvest_is_due();
+                    if !due && core.timer_is_due() {
+                        core.notice_timers();
+                    }
                     if !(due || doomed || mail || stuck) {
                         action = core.next();
                         continue;

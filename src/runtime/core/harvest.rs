@@ -59,7 +59,6 @@ impl Core {
         let now = self.clock.anchor();
         let gap = now.saturating_sub(self.harvested);
         self.harvested = now;
-        self.told = self.clock.told(now);
         self.stamp = now;
         self.looked = self.handles;
         self.handles_at_harvest = self.handles;
@@ -71,6 +70,28 @@ impl Core {
         if let (Some(_), Some(counters)) = (&self.turn, self.directory.counters(self.current)) {
             counters.queued(self.queued_beside(), now);
         }
+        self.mark_timers(now);
+        gap
+    }
+
+    /// Whether a timer is due that is not marked, while handles are timed: then the end of the last
+    /// one is known.
+    #[inline]
+    pub(crate) fn timer_is_due(&self) -> bool {
+        let Some(earliest) = self.timers.earliest() else { return false };
+        !self.is_untimed() && earliest.as_nanos() <= self.clock.told(self.stamp)
+    }
+
+    /// Marks due timers between two harvests, without asking the kernel.
+    #[cold]
+    pub(crate) fn notice_timers(&mut self) {
+        self.stamp = self.clock.anchor();
+        self.mark_timers(self.stamp);
+    }
+
+    /// Marks the timers that are due when it is `now`, and rouses who owns them.
+    fn mark_timers(&mut self, now: u64) {
+        self.told = self.clock.told(now);
         let told = self.told();
         let Self { timers, directory, .. } = self;
         timers.mark_due(told, |partition, deadline| {
@@ -80,10 +101,9 @@ impl Core {
             self.probe.ready(partition, Some(deadline));
             self.rouse(partition);
         }
-        gap
     }
 
-    /// What timers went by at the last harvest: what was due then is due.
+    /// What timers went by when due ones were marked last: what was due then is due.
     pub(crate) fn told(&self) -> Timestamp {
         Timestamp::from_nanos(self.told)
     }

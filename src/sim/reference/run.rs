@@ -70,6 +70,8 @@ pub(super) struct Loop<'a, P> {
     /// Handles run, those that start and end the workload included.
     handles: u64,
     harvested: u64,
+    /// When due timers were marked last.
+    noticed: u64,
     handles_at_harvest: u64,
     looked: u64,
     look_after: u64,
@@ -105,6 +107,7 @@ impl<'a, P: Policy> Loop<'a, P> {
             overtaken: false,
             handles: 0,
             harvested: 0,
+            noticed: 0,
             handles_at_harvest: 0,
             looked: 0,
             look_after: 1,
@@ -134,6 +137,12 @@ impl<'a, P: Policy> Loop<'a, P> {
         if self.turn {
             self.clockless = !self.is_contested();
         }
+        self.mark_timers();
+        true
+    }
+
+    fn mark_timers(&mut self) {
+        self.noticed = self.now;
         let mut due = Vec::new();
         let now = Timestamp::from_nanos(self.now);
         self.timers.mark_due(now, |owner, _| due.push(owner.index()));
@@ -141,7 +150,12 @@ impl<'a, P: Policy> Loop<'a, P> {
             self.lines[line].make_due();
             self.wake(line);
         }
-        true
+    }
+
+    /// Whether a timer is due that is not marked, while handles are timed.
+    fn timer_is_due(&self) -> bool {
+        let Some(earliest) = self.timers.earliest() else { return false };
+        !self.is_untimed() && earliest.as_nanos() <= self.stamp
     }
 
     /// Runs handles until the next harvest is due or nothing is runnable. Returns whether the run
@@ -159,6 +173,10 @@ impl<'a, P: Policy> Loop<'a, P> {
                     }
                     if self.harvest_is_due() {
                         return false;
+                    }
+                    if self.timer_is_due() {
+                        self.stamp = self.now;
+                        self.mark_timers();
                     }
                 }
                 Action::Deliver => self.deliver(),
@@ -224,7 +242,7 @@ impl<'a, P: Policy> Loop<'a, P> {
     fn deliver(&mut self) {
         self.inside = true;
         let mut due = Vec::new();
-        let now = Timestamp::from_nanos(self.harvested);
+        let now = Timestamp::from_nanos(self.noticed);
         let more = self.timers.take_due(owner(self.current), now, DELIVERY_MAX, &mut due);
         self.timers_changed(self.current);
         for task in due {
