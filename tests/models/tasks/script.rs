@@ -93,11 +93,6 @@ pub(crate) fn decode(bytes: &[u8]) -> Program {
             None => program.main.push(act),
         }
     }
-    for script in &mut program.tasks {
-        // Not both: what the output throws when it is dropped because the future's destructor has
-        // thrown, is caught by nobody yet.
-        script.output.panics &= !script.drop.panics;
-    }
     program
 }
 
