@@ -1,5 +1,5 @@
 //! Models of a task's life across threads, run through every interleaving:
-//! `RUSTFLAGS="--cfg evenloop_loom" cargo test --release --test loom_task`.
+//! `.ci/loom`, or `.ci/loom --full` without a bound on preemptions.
 //!
 //! The loop's thread is the model's main thread. It takes notices off an injector and runs what is
 //! queued; other threads hold wakers, handles and references.
@@ -57,7 +57,7 @@ impl Home for Loop {
     fn unhandled(&self, _: TaskId, _: &'static Location<'static>, _: Payload) {
         unreachable!("nothing panics");
     }
-    fn stray(_: Payload) {
+    fn stray(&self, _: Payload) {
         unreachable!("nothing panics");
     }
 }
@@ -97,7 +97,7 @@ impl World {
     fn run(&self) {
         loop {
             for notice in self.home.injector.drain() {
-                notice.take();
+                notice.take().map_or((), Loop::queue);
             }
             let Some(task) = QUEUE.with(|queue| queue.borrow_mut().pop()) else { return };
             if let Ran::Woken(task) = task.run() {
@@ -110,7 +110,7 @@ impl World {
     fn is_empty(self) {
         assert_eq!(std::sync::Arc::strong_count(&self.alive), 1, "an outcome leaked");
         for notice in self.home.injector.close() {
-            notice.take();
+            assert!(notice.take().is_none(), "a task that has ended was queued");
         }
         assert_eq!(std::sync::Arc::strong_count(&self.home), 1, "a task leaked");
     }
@@ -143,9 +143,10 @@ fn task(handle: &Handle) -> Task<Loop> {
     handle.as_ref().map(Joint::task).expect("the outcome was not taken")
 }
 
+/// Runs a model with up to three preemptions, or with any number of them if the full mode is asked for.
 fn model(f: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    if std::env::var_os("LOOM_MAX_PREEMPTIONS").is_none() {
+    if std::env::var_os("EVENLOOP_LOOM_FULL").is_none() {
         builder.preemption_bound = Some(3);
     }
     builder.check(f);
@@ -402,7 +403,7 @@ fn wake_against_the_close() {
         task(&handle).abort();
         world.run();
         for notice in world.home.injector.close() {
-            notice.take();
+            assert!(notice.take().is_none(), "a task that has ended was queued");
         }
         wakers.borrow_mut().clear();
         other.join().unwrap();

@@ -169,18 +169,6 @@ impl Core {
         Ok(())
     }
 
-    /// Queues the task that just ran again.
-    #[inline]
-    pub(crate) fn requeue(&mut self, task: Runnable<Shared>) {
-        if let (Some(turn), false) = (&self.turn, self.probe.is_on()) {
-            if task.header().partition() == turn.partition() {
-                self.sched.push_on(turn, Queued::new(task));
-                return;
-            }
-        }
-        self.queue(task);
-    }
-
     /// Queues a handle of a task at the tail of the task's partition.
     #[inline]
     pub(crate) fn queue(&mut self, task: Runnable<Shared>) {

@@ -196,7 +196,11 @@ impl Local {
 
     pub(crate) fn take(&self, message: Message) {
         match message {
-            Message::Wake(notice) => notice.take(),
+            Message::Wake(notice) => {
+                if let Some(task) = notice.take() {
+                    self.queue(task);
+                }
+            }
             Message::WakeMain(main) if main.is_over() => {}
             Message::WakeMain(_) => self.queue_main(),
             Message::Spawn(task, target) => {

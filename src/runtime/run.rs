@@ -100,8 +100,12 @@ impl Local {
                 Action::Deliver => {
                     self.deliver(scratch);
                     // One delivery after the other may take longer than sources of others may wait.
-                    if self.core.borrow_mut().harvest_is_due() {
+                    let mut core = self.core.borrow_mut();
+                    if core.harvest_is_due() {
                         return false;
+                    }
+                    if core.timer_is_due() {
+                        core.notice_timers();
                     }
                 }
                 // A delivery is asked for again right after the harvest.
@@ -126,22 +130,28 @@ impl Local {
                 // It has queued itself again if it was woken.
                 None => Ran::Ended,
             };
-            let mut core = self.core.borrow_mut();
-            if core.attends_polls() && !matches!(ran, Ran::Ended) {
-                drop(core);
-                self.attend();
-                core = self.core.borrow_mut();
+            let mail = self.has_mail();
+            let next = self.core.borrow_mut().go_on_unasked(ran, mail);
+            match next {
+                Ok(next) => handle = next,
+                Err(ran) => {
+                    self.ran_last(ran);
+                    return false;
+                }
             }
-            if let Ran::Woken(task) = ran {
-                core.requeue(task);
-            }
-            if self.has_mail() || core.directory.has_doomed() {
-                return false;
-            }
-            match core.go_on_unasked() {
-                Some(next) => handle = next,
-                None => return false,
-            }
+        }
+    }
+
+    /// Does what is left for a handle after which the dispatcher is asked.
+    fn ran_last(&self, ran: Ran<Shared>) {
+        if matches!(ran, Ran::Ended) {
+            return;
+        }
+        if self.core.borrow().attends_polls() {
+            self.attend();
+        }
+        if let Ran::Woken(task) = ran {
+            self.core.borrow_mut().queue(task);
         }
     }
 

@@ -150,9 +150,8 @@ impl Home for Shared {
         self.panic_hook.call(UnhandledPanic::new(id, location, payload));
     }
 
-    fn stray(payload: Payload) {
-        let hook = context::shared().map(|shared| shared.panic_hook.clone());
-        hook.unwrap_or_default().call(UnhandledPanic::stray(payload));
+    fn stray(&self, payload: Payload) {
+        self.panic_hook.call(UnhandledPanic::stray(payload));
     }
 }
 

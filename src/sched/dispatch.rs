@@ -211,19 +211,6 @@ impl<H> Dispatcher<H> {
         Ok(self.wake(index))
     }
 
-    /// Queues a handle at the tail of the partition whose turn it is. O(1).
-    ///
-    /// # Panics
-    ///
-    /// If the partition was removed in its turn.
-    #[inline]
-    pub fn push_on(&mut self, turn: &Turn, handle: H) {
-        let index = turn.partition().index;
-        assert!(self.nodes[index].place == Place::Current, "queued in a turn that is not out");
-        self.nodes.enqueue(index, handle);
-        self.queued += 1;
-    }
-
     /// Makes a partition runnable because something waits for delivery. O(1).
     ///
     /// Its marker, or if it has none one for this occasion, brings the delivery: at once if
@@ -324,12 +311,26 @@ impl<H> Dispatcher<H> {
         }
     }
 
-    /// Returns the next handle of a turn that has just run one, unless a delivery is before it. O(1).
+    /// Queues `again`, if it is one, at the tail of the partition whose turn it is, and returns the
+    /// next handle unless a delivery is before it. O(1).
+    ///
+    /// # Panics
+    ///
+    /// If the partition was removed in its turn.
     #[inline]
-    pub fn step_on(&mut self, turn: &Turn) -> Option<H> {
+    pub fn rotate(&mut self, turn: &Turn, again: Option<H>) -> Option<H> {
         let index = turn.partition().index;
-        let node = &self.nodes[index];
-        if node.place != Place::Current || node.wants_delivery() {
+        let node = &mut self.nodes[index];
+        assert!(node.place == Place::Current, "rotated in a turn that is not out");
+        if node.len == 0 && !node.has(MARKED | DUE) {
+            // It is the next one itself.
+            return again;
+        }
+        if let Some(again) = again {
+            self.nodes.enqueue(index, again);
+            self.queued += 1;
+        }
+        if self.nodes[index].wants_delivery() {
             return None;
         }
         let handle = self.nodes.dequeue(index)?;

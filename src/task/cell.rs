@@ -367,7 +367,7 @@ impl<F: Future, L: Home> Cell<F, L> {
             }
             (Outcome::Done(output), Err(payload)) => {
                 if let Err(second) = contained(|| drop(output)) {
-                    L::stray(second);
+                    header.home.stray(second);
                 }
                 Outcome::Panicked(payload)
             }
@@ -398,7 +398,7 @@ impl<F: Future, L: Home> Cell<F, L> {
             }
             Some(Outcome::Done(output)) => {
                 if let Err(payload) = contained(|| drop(output)) {
-                    L::stray(payload);
+                    header.home.stray(payload);
                 }
             }
             _ => {}
@@ -423,10 +423,7 @@ impl<F: Future, L: Home> Cell<F, L> {
             // SAFETY: the cell is ours alone.
             matches!(unsafe { &*stage }, Stage::Empty)
         }));
-        // The waker of who awaited the outcome is left.
-        if let Err(payload) = contained(|| drop(cell)) {
-            L::stray(payload);
-        }
+        drop(cell);
     }
 }
 
@@ -442,7 +439,7 @@ impl<F: Future> Drop for Emptied<F> {
 }
 
 /// Runs foreign code, and catches what it throws.
-fn contained(f: impl FnOnce()) -> Result<(), Payload> {
+pub(super) fn contained(f: impl FnOnce()) -> Result<(), Payload> {
     catch_unwind(AssertUnwindSafe(f))
 }
 
@@ -469,15 +466,15 @@ unsafe fn complete<L: Home>(task: NonNull<Header<L>>) {
         // SAFETY: that was the last reference.
         Left::Free => unsafe { (header.vtable.free)(task) },
         Left::Wake => {
-            let woken = contained(|| {
-                header.joiner.with(|joiner| {
-                    // SAFETY: WAITED was set when DONE was, so the waker stays where it is. The
-                    // join handle may read it at the same time.
-                    unsafe { &*joiner }.iter().for_each(Waker::wake_by_ref);
-                });
-            });
-            if let Err(payload) = woken {
-                L::stray(payload);
+            // SAFETY: WAITED was set when DONE was, so the waker is ours.
+            let waker = header.joiner.with_mut(|joiner| unsafe { (*joiner).take() });
+            // One after the other: a waker may throw when it is called and when it is dropped.
+            for thrown in
+                [contained(|| waker.iter().for_each(Waker::wake_by_ref)), contained(|| drop(waker))]
+            {
+                if let Err(payload) = thrown {
+                    header.home.stray(payload);
+                }
             }
             // SAFETY: this is the task's own reference.
             unsafe { release_shared(task) };

@@ -50,7 +50,7 @@ pub(crate) trait Home: Send + Sync + Sized + 'static {
     fn unhandled(&self, id: TaskId, location: &'static Location<'static>, payload: Payload);
 
     /// Reports a panic of foreign code that belongs to no task any more.
-    fn stray(payload: Payload);
+    fn stray(&self, payload: Payload);
 }
 
 /// How a task ended.

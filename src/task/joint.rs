@@ -6,16 +6,25 @@ use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, RawWakerVTable, Waker, ready};
 
-use super::cell::{self, Header, Stays, release_shared};
+use super::cell::{self, Header, Stays, contained, release_shared};
 use super::home::{Home, Outcome, TaskId};
 use super::refs::{Runnable, Task};
 
 /// The right to a task's outcome. Dropped, it gives the outcome up, and the task goes on.
 pub(crate) struct Joint<T, L: Home> {
     task: NonNull<Header<L>>,
+    /// Which waker was put down last. The waker itself is not looked at, since it may be taken.
+    joiner: Identity,
     outcome: PhantomData<fn() -> T>,
+}
+
+/// What tells a waker from others while it lives.
+type Identity = (*const (), *const RawWakerVTable);
+
+fn identity(waker: &Waker) -> Identity {
+    (waker.data(), waker.vtable())
 }
 
 // SAFETY: the outcome is taken, or dropped, on the thread that the joint is on, so it has to be
@@ -62,7 +71,8 @@ where
 #[allow(unsafe_code)]
 fn parts<T, L: Home>(task: NonNull<Header<L>>) -> (Runnable<L>, Joint<T, L>) {
     // SAFETY: the task was just made, and has two references: its own and that of the joint.
-    (unsafe { Runnable::new(task) }, Joint { task, outcome: PhantomData })
+    let runnable = unsafe { Runnable::new(task) };
+    (runnable, Joint { task, joiner: identity(Waker::noop()), outcome: PhantomData })
 }
 
 impl<T, L: Home> Joint<T, L> {
@@ -114,7 +124,7 @@ impl<T, L: Home> Joint<T, L> {
             return Poll::Ready(self.take());
         }
         if word.is_waited() {
-            if self.is_waited_by(cx.waker()) {
+            if self.joiner == identity(cx.waker()) {
                 return Poll::Pending;
             }
             if !word.clear_waited() {
@@ -123,29 +133,24 @@ impl<T, L: Home> Joint<T, L> {
         }
         // Cloned before and dropped after the cell is touched: both may run foreign code.
         let new = cx.waker().clone();
-        let old = self.put_joiner(Some(new));
-        drop(old);
+        self.joiner = identity(&new);
+        self.replace_joiner(Some(new));
         if self.header().word.set_waited() {
             return Poll::Pending;
         }
-        drop(self.put_joiner(None));
+        self.replace_joiner(None);
         Poll::Ready(self.take())
     }
 
-    /// Whether the waker that waits is `waker`.
+    /// Puts a waker down, and drops the one of before.
     #[allow(unsafe_code)]
-    fn is_waited_by(&self, waker: &Waker) -> bool {
-        let header = self.header();
-        header.joiner().with(|joiner| {
-            // SAFETY: WAITED was set by this joint, so everybody else at most reads it.
-            unsafe { &*joiner }.as_ref().is_some_and(|joiner| joiner.will_wake(waker))
-        })
-    }
-
-    #[allow(unsafe_code)]
-    fn put_joiner(&mut self, waker: Option<Waker>) -> Option<Waker> {
+    fn replace_joiner(&mut self, waker: Option<Waker>) {
+        let joiner = self.header().joiner();
         // SAFETY: WAITED is not set, so the place is the joint's.
-        self.header().joiner().with_mut(|joiner| unsafe { std::mem::replace(&mut *joiner, waker) })
+        let old = joiner.with_mut(|joiner| unsafe { std::mem::replace(&mut *joiner, waker) });
+        if let Err(payload) = contained(|| drop(old)) {
+            self.header().home().stray(payload);
+        }
     }
 
     #[allow(unsafe_code)]
@@ -161,6 +166,10 @@ impl<T, L: Home> Joint<T, L> {
 impl<T, L: Home> Drop for Joint<T, L> {
     #[allow(unsafe_code)]
     fn drop(&mut self) {
+        let word = &self.header().word;
+        if word.is_waited() && word.clear_waited() {
+            self.replace_joiner(None);
+        }
         if self.header().word.detach() {
             return;
         }

@@ -287,9 +287,14 @@ impl<L: Home> Notice<L> {
         home.notify(self);
     }
 
-    /// Queues the task, on its loop's thread.
-    pub(crate) fn take(self) {
-        self.0.header().word.take_notice();
-        self.0.wake_by_ref();
+    /// Takes the news, on the thread of the task's loop, whichever runtime that has entered. Returns
+    /// the runnable if the task is to be queued.
+    #[must_use = "a task that was woken is to be queued"]
+    #[allow(unsafe_code)]
+    pub(crate) fn take(self) -> Option<Runnable<L>> {
+        let header = self.0.header();
+        header.word.take_notice();
+        // SAFETY: nobody has the runnable, says the local state; and the task has not ended.
+        header.local.wake().then(|| unsafe { Runnable::new(self.0.0) })
     }
 }

@@ -76,7 +76,7 @@ impl Host {
                 self.note(&turn, handle, ran);
                 let mut handles = 1;
                 while handles <= room {
-                    let Some(handle) = self.dispatcher.step_on(&turn) else { break };
+                    let Some(handle) = self.dispatcher.rotate(&turn, None) else { break };
                     self.note(&turn, handle, ran);
                     handles += 1;
                 }

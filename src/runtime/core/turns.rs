@@ -8,7 +8,9 @@
 use crate::instrument::State;
 use crate::runtime::core::{Action, Core, Queued};
 use crate::runtime::moves::Runner;
+use crate::runtime::shared::Shared;
 use crate::sched::{Ended, Next, PartitionId, Step, Turn};
+use crate::task::Ran;
 
 impl Core {
     /// Returns what to do next. O(1).
@@ -77,18 +79,32 @@ impl Core {
         room.min(until_look.saturating_sub(1)).try_into().unwrap_or(u32::MAX)
     }
 
-    /// Returns the next handle of the turn, if that may run without asking. The one that just ran
-    /// is paid with it later.
+    /// Returns the next handle of the turn, if that may run without asking, and queues the one that
+    /// just `ran` again if it was woken. It is paid later, with the next ones. Else gives back what
+    /// is left to do for it.
     #[inline]
-    pub(crate) fn go_on_unasked(&mut self) -> Option<Queued> {
-        if self.unasked == 0 {
-            return None;
+    pub(crate) fn go_on_unasked(
+        &mut self,
+        ran: Ran<Shared>,
+        mail: bool,
+    ) -> Result<Queued, Ran<Shared>> {
+        if self.unasked == 0 || mail || self.directory.has_doomed() {
+            return Err(ran);
         }
-        let handle = self.sched.step_on(self.turn.as_ref()?)?;
+        let Some(turn) = &self.turn else { return Err(ran) };
+        let again = match ran {
+            Ran::Woken(task) if task.header().partition() == self.current => {
+                Some(Queued::new(task))
+            }
+            // It has moved.
+            Ran::Woken(_) => return Err(ran),
+            Ran::Pends | Ran::Ended => None,
+        };
+        let Some(handle) = self.sched.rotate(turn, again) else { return Err(Ran::Pends) };
         self.unasked -= 1;
         self.unpaid += 1;
         self.begin(&handle);
-        Some(handle)
+        Ok(handle)
     }
 
     /// Which handle runs, counted from one.

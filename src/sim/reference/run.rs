@@ -152,10 +152,13 @@ impl<'a, P: Policy> Loop<'a, P> {
         }
     }
 
-    /// Whether a timer is due that is not marked, while handles are timed.
-    fn timer_is_due(&self) -> bool {
-        let Some(earliest) = self.timers.earliest() else { return false };
-        !self.is_untimed() && earliest.as_nanos() <= self.stamp
+    /// Marks timers between two harvests, while handles are timed.
+    fn notice_timers(&mut self) {
+        let Some(earliest) = self.timers.earliest() else { return };
+        if !self.is_untimed() && earliest.as_nanos() <= self.stamp {
+            self.stamp = self.now;
+            self.mark_timers();
+        }
     }
 
     /// Runs handles until the next harvest is due or nothing is runnable. Returns whether the run
@@ -174,12 +177,12 @@ impl<'a, P: Policy> Loop<'a, P> {
                     if self.harvest_is_due() {
                         return false;
                     }
-                    if self.timer_is_due() {
-                        self.stamp = self.now;
-                        self.mark_timers();
-                    }
+                    self.notice_timers();
                 }
-                Action::Deliver => self.deliver(),
+                Action::Deliver => {
+                    self.deliver();
+                    self.notice_timers();
+                }
                 Action::Harvest | Action::Sleep => return false,
             }
         }
