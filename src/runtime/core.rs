@@ -19,6 +19,7 @@ use crate::runtime::timers::Alarm;
 use crate::sched::{Creator, Dispatcher, PartitionId, Readiness, Settings, Timers, Turn, Wake};
 use crate::task::{self, Runnable};
 
+#[cfg(feature = "sim")]
 pub(crate) use harvest::HARVEST_PERIOD;
 
 /// Readinesses, and timers, that one delivery turns into wakes; what is left waits for the next.

@@ -318,10 +318,12 @@ impl<F: Future, L: Home> Cell<F, L> {
         let mut cx = Context::from_waker(&waker);
         let polled = catch_unwind(AssertUnwindSafe(|| {
             stage.with_mut(|stage| {
-                // SAFETY: the stage is for who holds the runnable until the task has ended; the
-                // future stays where it is until it is dropped.
+                // SAFETY: the stage is for who holds the runnable until the task has ended.
                 match unsafe { &mut *stage } {
-                    Stage::Future(future) => unsafe { Pin::new_unchecked(future) }.poll(&mut cx),
+                    Stage::Future(future) => {
+                        // SAFETY: the future stays where it is until it is dropped there.
+                        unsafe { Pin::new_unchecked(future) }.poll(&mut cx)
+                    }
                     _ => unreachable!("a task that has ended is not polled"),
                 }
             })

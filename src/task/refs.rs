@@ -120,8 +120,11 @@ impl<L: Home> Queued<L> {
     #[inline]
     #[allow(unsafe_code)]
     pub(crate) fn header(&self) -> Option<&Header<L>> {
+        if self.is_mark() {
+            return None;
+        }
         // SAFETY: this is a runnable, whose task has not ended.
-        (!self.is_mark()).then(|| unsafe { self.0.as_ref() })
+        Some(unsafe { self.0.as_ref() })
     }
 }
 
