@@ -266,6 +266,24 @@ fn handle_drop_against_the_end() {
     });
 }
 
+/// A handle that waits is dropped elsewhere while the task ends here: output and waker are dropped
+/// once.
+#[test]
+fn waiting_handle_drop_against_the_end() {
+    model(|| {
+        let world = World::enter();
+        let output = world.counted();
+        let mut handle = world.spawn(async { output });
+        let wakes = std::sync::Arc::new(Wakes::default());
+        assert!(poll(&mut handle, &Waker::from(wakes.clone())).is_pending());
+        let other = thread::spawn(move || drop(handle));
+        world.run();
+        other.join().unwrap();
+        assert_eq!(std::sync::Arc::strong_count(&wakes), 1, "the waker leaked");
+        world.is_empty();
+    });
+}
+
 /// The handle is awaited elsewhere while the task ends here: it has the outcome, or its waker is
 /// called.
 #[test]

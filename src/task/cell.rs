@@ -23,7 +23,7 @@ use std::future::Future;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -222,9 +222,9 @@ pub(super) struct VTable<L: Home> {
     pub(super) poll: unsafe fn(NonNull<Header<L>>) -> bool,
     /// Drops the future unpolled and ends the task.
     pub(super) cancel: unsafe fn(NonNull<Header<L>>, Verdict),
-    /// Moves the outcome, if it is still there, to where the pointer points: an `Option<Outcome>`.
+    /// Moves the outcome, which is there, to where the pointer points: a place for one.
     pub(super) take: unsafe fn(NonNull<Header<L>>, *mut ()),
-    /// Drops the outcome, if it is still there.
+    /// Drops the outcome, which is there.
     pub(super) discard: unsafe fn(NonNull<Header<L>>),
     pub(super) free: unsafe fn(NonNull<Header<L>>),
 }
@@ -243,10 +243,11 @@ struct Cell<F: Future, L: Home> {
     stage: UnsafeCell<Stage<F>>,
 }
 
-enum Stage<F: Future> {
-    Future(F),
-    Outcome(Outcome<F::Output>),
-    Empty,
+/// The future until the task ends, then the outcome until that is taken or discarded. Which it is,
+/// the word and the local state say, so that no space is spent on it.
+union Stage<F: Future> {
+    future: ManuallyDrop<F>,
+    outcome: ManuallyDrop<Outcome<F::Output>>,
 }
 
 /// Where a task is to run.
@@ -286,7 +287,7 @@ where
             location,
             joiner: UnsafeCell::new(None),
         },
-        stage: UnsafeCell::new(Stage::Future(future)),
+        stage: UnsafeCell::new(Stage { future: ManuallyDrop::new(future) }),
     };
     NonNull::from(Box::leak(Box::new(cell))).cast()
 }
@@ -318,14 +319,10 @@ impl<F: Future, L: Home> Cell<F, L> {
         let mut cx = Context::from_waker(&waker);
         let polled = catch_unwind(AssertUnwindSafe(|| {
             stage.with_mut(|stage| {
-                // SAFETY: the stage is for who holds the runnable until the task has ended.
-                match unsafe { &mut *stage } {
-                    Stage::Future(future) => {
-                        // SAFETY: the future stays where it is until it is dropped there.
-                        unsafe { Pin::new_unchecked(future) }.poll(&mut cx)
-                    }
-                    _ => unreachable!("a task that has ended is not polled"),
-                }
+                // SAFETY: the stage is for who holds the runnable until the task has ended, and has
+                // the future until then, which stays where it is until it is dropped there.
+                let future = unsafe { Pin::new_unchecked(&mut *(*stage).future) };
+                future.poll(&mut cx)
             })
         }));
         let outcome = match polled {
@@ -355,10 +352,9 @@ impl<F: Future, L: Home> Cell<F, L> {
         // own panic.
         let dropped = contained(|| {
             stage.with_mut(|stage| {
-                let _emptied = Emptied(stage);
-                // SAFETY: the future is dropped in place, once: the stage is overwritten, also if
-                // this panics, and what is in it then needs no destructor.
-                unsafe { ptr::drop_in_place(stage) };
+                // SAFETY: the future is dropped in place, once: from here on it is not looked at,
+                // also if this panics.
+                unsafe { ManuallyDrop::drop(&mut (*stage).future) };
             });
         });
         let outcome = match (outcome, dropped) {
@@ -376,67 +372,51 @@ impl<F: Future, L: Home> Cell<F, L> {
             (_, Err(payload)) => Outcome::Panicked(payload),
         };
         L::ended(header);
-        // SAFETY: the stage is empty, so nothing is overwritten that has a destructor.
-        stage.with_mut(|stage| unsafe { stage.write(Stage::Outcome(outcome)) });
+        let outcome = Stage { outcome: ManuallyDrop::new(outcome) };
+        // SAFETY: the future is gone, so the stage is free.
+        stage.with_mut(|stage| unsafe { stage.write(outcome) });
         // SAFETY: the runnable is given up here.
         unsafe { complete(task) };
     }
 
     unsafe fn take(task: NonNull<Header<L>>, to: *mut ()) {
-        // SAFETY: the caller has a reference and has seen DONE, so the outcome is its own.
-        let outcome = unsafe { Self::empty(task) };
+        // SAFETY: the caller has a reference, has seen DONE, and takes the outcome once.
+        let outcome = unsafe { Self::outcome(task) };
         // SAFETY: the caller points to a place for the outcome of this type.
-        unsafe { *to.cast::<Option<Outcome<F::Output>>>() = outcome };
+        unsafe { to.cast::<Outcome<F::Output>>().write(outcome) };
     }
 
     unsafe fn discard(task: NonNull<Header<L>>) {
         // SAFETY: as in `take`.
-        let outcome = unsafe { Self::empty(task) };
+        let outcome = unsafe { Self::outcome(task) };
         // SAFETY: the caller has a reference.
         let header = unsafe { task.as_ref() };
         match outcome {
-            Some(Outcome::Panicked(payload)) => {
+            Outcome::Panicked(payload) => {
                 header.home.unhandled(header.id, header.location, payload);
             }
-            Some(Outcome::Done(output)) => {
+            Outcome::Done(output) => {
                 if let Err(payload) = contained(|| drop(output)) {
                     header.home.stray(payload);
                 }
             }
-            _ => {}
+            Outcome::Cancelled | Outcome::Refused => {}
         }
     }
 
-    unsafe fn empty(task: NonNull<Header<L>>) -> Option<Outcome<F::Output>> {
+    /// Moves the outcome out of the stage.
+    unsafe fn outcome(task: NonNull<Header<L>>) -> Outcome<F::Output> {
         // SAFETY: the caller has a reference.
         let stage = unsafe { Self::stage(task) };
-        // SAFETY: the caller owns the outcome.
-        stage.with_mut(|stage| match unsafe { stage.replace(Stage::Empty) } {
-            Stage::Outcome(outcome) => Some(outcome),
-            Stage::Empty => None,
-            Stage::Future(_) => unreachable!("a task has an outcome once its future is gone"),
-        })
+        // SAFETY: the caller owns the outcome, and nobody reads the stage after this.
+        stage.with_mut(|stage| unsafe { ManuallyDrop::take(&mut (*stage).outcome) })
     }
 
     unsafe fn free(task: NonNull<Header<L>>) {
         // SAFETY: nobody refers to the task any more, and it was made by `Box`.
         let cell = unsafe { Box::from_raw(task.cast::<Self>().as_ptr()) };
-        debug_assert!(cell.stage.with(|stage| {
-            // SAFETY: the cell is ours alone.
-            matches!(unsafe { &*stage }, Stage::Empty)
-        }));
+        // What was in the stage is gone by now, and no waker is left.
         drop(cell);
-    }
-}
-
-/// Leaves an empty stage behind, whatever happens.
-struct Emptied<F: Future>(*mut Stage<F>);
-
-impl<F: Future> Drop for Emptied<F> {
-    #[allow(unsafe_code)]
-    fn drop(&mut self) {
-        // SAFETY: made by `end` from a stage that is valid, and whose content is dropped by now.
-        unsafe { self.0.write(Stage::Empty) };
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::mem::ManuallyDrop;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::panic::Location;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -155,11 +155,12 @@ impl<T, L: Home> Joint<T, L> {
 
     #[allow(unsafe_code)]
     fn take(&mut self) -> Outcome<T> {
-        let mut outcome: Option<Outcome<T>> = None;
-        // SAFETY: DONE is set and this is the joint, so the outcome is ours; `T` is the output of
-        // the future that the task was made of, so `outcome` is of the right type.
-        unsafe { (self.header().vtable().take)(self.task, (&raw mut outcome).cast()) };
-        outcome.expect("the outcome is taken once")
+        let mut outcome = MaybeUninit::<Outcome<T>>::uninit();
+        // SAFETY: DONE is set and this is the joint, which is given up when it has taken the outcome;
+        // `T` is the output of the future that the task was made of, so the place is of its type.
+        unsafe { (self.header().vtable().take)(self.task, outcome.as_mut_ptr().cast()) };
+        // SAFETY: `take` has written it.
+        unsafe { outcome.assume_init() }
     }
 }
 
@@ -173,8 +174,8 @@ impl<T, L: Home> Drop for Joint<T, L> {
         if self.header().word.detach() {
             return;
         }
-        // SAFETY: DONE is set and this is the joint, so what is left of the outcome is ours, and the
-        // reference is given up.
+        // SAFETY: DONE is set and this is the joint, which has not taken the outcome; the reference
+        // is given up.
         unsafe {
             (self.header().vtable().discard)(self.task);
             release_shared(self.task);
