@@ -101,7 +101,7 @@ impl Local {
                     self.deliver(scratch);
                     // One delivery after the other may take longer than sources of others may wait.
                     let mut core = self.core.borrow_mut();
-                    if core.harvest_is_due() {
+                    if core.harvest_is_overdue() {
                         return false;
                     }
                     if core.timer_is_due() {

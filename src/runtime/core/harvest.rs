@@ -11,12 +11,21 @@ const HARVEST_WHEN_DRY: u64 = HARVEST_PERIOD / 4;
 const HARVEST_HANDLES: u64 = 64;
 
 impl Core {
-    /// Whether the sources and timers of the other partitions have waited long enough.
+    /// Whether the sources and timers of the other partitions have waited long enough, after a
+    /// handle.
     #[inline]
     pub(crate) fn harvest_is_due(&mut self) -> bool {
         if self.is_untimed() {
             self.look();
         }
+        self.harvest_is_overdue()
+    }
+
+    /// The same, as far as the time is known: so it is asked after a delivery. That is no reason to
+    /// look at the clock. In a turn that begins with it nothing has run yet, and what the handles
+    /// of others took says nothing of those to come.
+    #[inline]
+    pub(crate) fn harvest_is_overdue(&self) -> bool {
         self.stamp.saturating_sub(self.harvested) >= HARVEST_PERIOD
     }
 

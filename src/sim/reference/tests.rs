@@ -120,6 +120,30 @@ fn with_our_dispatcher_it_is_the_runtime_for_any_workload() {
     });
 }
 
+/// Whoever is alone is looked after by what its own handles take, on a runtime as here. What ran in
+/// another partition just before says nothing of them, even if a delivery is what follows.
+#[test]
+fn a_delivery_is_no_reason_to_look_at_the_clock() {
+    let (long, brief) = (micros(200), micros(1));
+    let nap = |until| sleeper(until, brief).rounds(1);
+    let load = Workload::new().with(
+        tenant("a")
+            // Its second partition comes and goes just before the first nap's delivery.
+            .runs(churn(1, nanos(0)).rounds(2))
+            .runs(hog(micros(30)).rounds(1))
+            .runs(nap(micros(12_900)))
+            .runs(nap(micros(13_100)))
+            // From these the loop learns that handles are long.
+            .runs(hog(long).rounds(1).copies(64))
+            .runs(hog(long).rounds(10)),
+    );
+    assert_same(&load, Budget::default(), Scrr::default());
+    // The second nap ends while a handle runs, and waits for one more and for the other sleeper.
+    let outcome = Reference::new(&load).ordered().run(Scrr::default());
+    let second = outcome.order().iter().rfind(|ran| ran.task == 3).expect("it slept");
+    assert_eq!(second.at, micros(30) + long * 67 + brief);
+}
+
 /// With one partition the runtime is a plain FIFO loop, whatever the budget.
 #[test]
 fn with_one_partition_the_runtime_is_a_plain_queue() {
