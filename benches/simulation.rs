@@ -5,7 +5,8 @@
 //! compute                                   …
 //! ```
 //!
-//! In processor time. `cargo bench --bench simulation` runs it in a few seconds; `-- --quick` runs a hundredth.
+//! In processor time. `cargo bench -p evenloop-benches --features sim --bench simulation` runs it in a few
+//! seconds; `-- --quick` runs a hundredth.
 
 use std::cell::Cell;
 use std::future::{Future, pending};

@@ -16,11 +16,18 @@ thread_local! {
     static EXECUTOR: RefCell<Rc<LocalExecutor<'static>>> = RefCell::default();
 }
 
+/// `smol::LocalExecutor`.
 #[derive(Debug)]
-pub(crate) struct Smol;
+pub struct Smol;
 
 impl Peer for Smol {
-    fn block_on<F: Future>(fut: F) -> F::Output {
+    const NAME: &str = "smol";
+
+    fn block_on<F>(fut: F) -> F::Output
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
         let executor = Rc::new(LocalExecutor::new());
         EXECUTOR.set(executor.clone());
         let output = async_io::block_on(executor.run(fut));
@@ -28,9 +35,10 @@ impl Peer for Smol {
         output
     }
 
-    fn spawn<F>(fut: F) -> impl Future<Output = F::Output> + Send
+    fn spawn<F>(fut: F) -> impl Future<Output = F::Output> + 'static
     where
-        F: Future<Output: Send> + Send + 'static,
+        F: Future + 'static,
+        F::Output: 'static,
     {
         EXECUTOR.with_borrow(|executor| executor.spawn(fut))
     }
@@ -64,11 +72,11 @@ impl Net for Smol {
         Ok(stream)
     }
 
-    async fn read(stream: &mut Self::Stream, buf: &mut [u8]) -> io::Result<usize> {
-        AsyncReadExt::read(stream, buf).await
+    async fn read(stream: &mut Self::Stream, mut buf: Vec<u8>) -> (io::Result<usize>, Vec<u8>) {
+        (AsyncReadExt::read(stream, &mut buf).await, buf)
     }
 
-    async fn write_all(stream: &mut Self::Stream, bytes: &[u8]) -> io::Result<()> {
-        AsyncWriteExt::write_all(stream, bytes).await
+    async fn write_all(stream: &mut Self::Stream, bytes: Vec<u8>) -> (io::Result<()>, Vec<u8>) {
+        (AsyncWriteExt::write_all(stream, &bytes).await, bytes)
     }
 }

@@ -1,0 +1,7 @@
+//! One runtime at one work.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    evenloop_benches::child::main()
+}

@@ -1,0 +1,12 @@
+//! One runtime at one work, with an allocator that counts bytes.
+
+use std::process::ExitCode;
+
+use evenloop_benches::weigh::Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn main() -> ExitCode {
+    evenloop_benches::child::main()
+}
