@@ -16,16 +16,24 @@
 //! `-- --quick` shows in a minute or two that it works, `-- echo` runs the rows with "echo" in the
 //! name, and `--json` prints a line for each row instead of the table.
 
+// Not as a library: then the programs alone are linked with all runtimes, which takes its time.
+#[path = "../src/count.rs"]
+mod count;
 mod measure;
+#[path = "../src/metrics.rs"]
+#[allow(dead_code)]
+mod metrics;
 mod rows;
+#[path = "../src/size.rs"]
+#[allow(dead_code)]
+mod size;
 mod table;
 
 use std::process::ExitCode;
 
-use evenloop_benches::peer::Size;
-
 use crate::measure::Bench;
 use crate::rows::{Row, rows};
+use crate::size::Size;
 
 fn main() -> ExitCode {
     let flags = match Flags::parse() {

@@ -7,32 +7,31 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use evenloop_benches::metrics::median;
-use evenloop_benches::peer::Size;
-use evenloop_benches::work::peers;
-
+use crate::count;
+use crate::metrics::median;
 use crate::rows::{Program, Row};
+use crate::size::Size;
 
 /// The column that the others are compared with.
 pub(crate) const SUBJECT: &str = "evenloop";
 /// How long one runtime may take for one work.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 type Figures = BTreeMap<String, f64>;
 
 /// What the runtimes did in the rounds of a work.
 #[derive(Debug, Default)]
 pub(crate) struct Rounds {
-    pub(crate) peers: Vec<&'static str>,
+    pub(crate) peers: Vec<String>,
     /// By round and peer; `None` where it could not.
     figures: Vec<Vec<Option<Figures>>>,
     /// Why a peer could not.
-    pub(crate) failures: BTreeMap<&'static str, String>,
+    pub(crate) failures: BTreeMap<String, String>,
 }
 
 impl Rounds {
     fn of(&self, round: usize, peer: &str, figure: &str) -> Option<f64> {
-        let at = self.peers.iter().position(|each| *each == peer)?;
+        let at = self.peers.iter().position(|each| each == peer)?;
         self.figures[round][at].as_ref()?.get(figure).copied()
     }
 
@@ -86,13 +85,15 @@ impl Bench {
     pub(crate) fn failures(&self) -> impl Iterator<Item = (&str, &str, &str)> {
         self.done.iter().flat_map(|((_, work), rounds)| {
             let failures = rounds.failures.iter();
-            failures.map(move |(peer, why)| (*work, *peer, why.as_str()))
+            failures.map(move |(peer, why)| (*work, peer.as_str(), why.as_str()))
         })
     }
 }
 
 fn measure(program: Program, work: &str, size: Size) -> Rounds {
-    let peers = peers(work, program == Program::Counted);
+    let kind = if program == Program::Counted { "counted" } else { "timed" };
+    let who = output(Command::new(env!("CARGO_BIN_EXE_cell")).args(["--who", work, kind]));
+    let peers = who.expect("the program runs").lines().map(str::to_owned).collect();
     let rounds = match (size, program) {
         // A count is the same each time, as is what is allocated.
         (_, Program::Counted | Program::Weighed) | (Size::Quick, _) => 1,
@@ -107,11 +108,11 @@ fn measure(program: Program, work: &str, size: Size) -> Rounds {
         for peer in 0..many {
             // Another begins each round, so that none always runs in another's wake.
             let at = (round + peer) % many;
-            let name = done.peers[at];
-            if done.failures.contains_key(name) {
+            let name = done.peers[at].clone();
+            if done.failures.contains_key(&name) {
                 continue;
             }
-            match figures_of(program, work, name, size) {
+            match figures_of(program, work, &name, size) {
                 Ok(found) => figures[at] = Some(found),
                 Err(why) => drop(done.failures.insert(name, why)),
             }
@@ -132,8 +133,7 @@ fn figures_of(program: Program, work: &str, peer: &str, size: Size) -> Result<Fi
         Program::Cell => env!("CARGO_BIN_EXE_cell"),
         Program::Weighed => env!("CARGO_BIN_EXE_weighed"),
         Program::Counted => {
-            let count =
-                evenloop_benches::count::instructions(env!("CARGO_BIN_EXE_counted"), work, peer)?;
+            let count = count::instructions(env!("CARGO_BIN_EXE_counted"), work, peer)?;
             return Ok(Figures::from([("count".to_owned(), count)]));
         }
     };

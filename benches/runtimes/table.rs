@@ -39,7 +39,7 @@ fn best(row: &Row, rounds: &Rounds) -> Option<(&'static str, f64)> {
 }
 
 fn floor(rounds: &Rounds) -> Option<&'static str> {
-    FLOORS.into_iter().find(|floor| rounds.peers.contains(floor))
+    FLOORS.into_iter().find(|floor| rounds.peers.iter().any(|peer| peer == floor))
 }
 
 /// How many times as good as another evenloop is.

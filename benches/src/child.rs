@@ -4,18 +4,23 @@ use std::process::{ExitCode, exit};
 
 use crate::cores;
 use crate::metrics::Metrics;
-use crate::peer::Size;
 use crate::work;
 
 /// Does the work named on the command line with the runtime named there, on the first core, and
 /// prints the figures: `work runtime full|quick`, or `work runtime operations` to be counted.
+/// `--who work timed|counted` prints the runtimes that take part.
 #[must_use]
 pub fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
+    use crate::size::Size;
     let [work, peer, amount] = &args[..] else {
         eprintln!("a work, a runtime and an amount are wanted");
         return ExitCode::from(2);
     };
+    if work == "--who" {
+        work::peers(peer, amount == "counted").iter().for_each(|peer| println!("{peer}"));
+        return ExitCode::SUCCESS;
+    }
     files_max();
     cores::take_the_first();
     if let Ok(ops) = amount.parse() {

@@ -11,10 +11,10 @@
 
 pub mod child;
 pub mod cores;
-pub mod count;
 pub mod metrics;
 pub mod peer;
 pub mod peers;
+pub mod size;
 pub mod usage;
 pub mod weigh;
 pub mod work;

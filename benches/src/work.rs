@@ -12,10 +12,11 @@ mod threads;
 mod ticks;
 
 use crate::metrics::Metrics;
-use crate::peer::{Peer, Size};
+use crate::peer::Peer;
 use crate::peers::{
     Bare, Compio, Evenloop, Futures, Glommio, GlommioTuned, MonoioEpoll, MonoioUring, Smol, Tokio,
 };
+use crate::size::Size;
 
 /// Does a work and tells the figures.
 type Timed = fn(Size) -> Metrics;
@@ -141,8 +142,7 @@ pub(crate) fn counted(work: &str, peer: &str) -> Option<Counted> {
 }
 
 /// Returns who takes part in a work; nobody in one that is not there.
-#[must_use]
-pub fn peers(work: &str, counted: bool) -> Vec<&'static str> {
+pub(crate) fn peers(work: &str, counted: bool) -> Vec<&'static str> {
     fn names<F>(works: Vec<Work<F>>, work: &str) -> Vec<&'static str> {
         let found = works.into_iter().find(|each| each.name == work);
         found.into_iter().flat_map(|work| work.cells).map(|(name, _)| name).collect()

@@ -8,11 +8,12 @@ use ::evenloop::{Budget, Runtime};
 use super::pure::{Polls, run};
 use super::tasks::{join, poll_tasks};
 use crate::metrics::{Metrics, Stopwatch};
-use crate::peer::{Groups, Net, Peer, Size};
+use crate::peer::{Groups, Net, Peer};
 use crate::peers::Evenloop;
 
 /// Tasks of the works that spread a crowd over groups.
 const CROWD: usize = 100_000;
+use crate::size::Size;
 
 /// 100,000 tasks in `GROUPS` groups, `EACH` polls each and one to end. Those of a group were spawned
 /// one after the other, so that works differ by the scheduling, not by where tasks lie in memory.

@@ -14,9 +14,9 @@ use super::load::HEALTH;
 use super::network::{WORK, echo_load, idle_load, saturating_load};
 use super::ticks::spin;
 use crate::metrics::Metrics;
-use crate::peer::Size;
 
 const NO_TIME: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+use crate::size::Size;
 
 /// Sources, and which of them are ready.
 struct Poll {

@@ -10,7 +10,8 @@ use futures::poll;
 use super::pure::{Polls, run};
 use super::tasks::join;
 use crate::metrics::{Metrics, Stopwatch, quantile};
-use crate::peer::{Net, Size, Timers};
+use crate::peer::{Net, Timers};
+use crate::size::Size;
 
 /// The bytes of a message.
 pub(crate) const MESSAGE: usize = 64;

@@ -12,8 +12,9 @@ use ::evenloop::Partition;
 
 use super::pure::run;
 use crate::metrics::Metrics;
-use crate::peer::{Peer, Size};
+use crate::peer::Peer;
 use crate::peers::Evenloop;
+use crate::size::Size;
 use crate::usage::resident;
 use crate::weigh;
 

@@ -13,11 +13,12 @@ use super::ticks::spin;
 use crate::child::{self, files_max};
 use crate::cores;
 use crate::metrics::{Metrics, quantile};
-use crate::peer::{Net, Role, Size};
+use crate::peer::{Net, Role};
 use crate::usage::Usage;
 
 /// What a request in bulk takes.
 pub(crate) const WORK: Duration = Duration::from_micros(20);
+use crate::size::Size;
 /// How long servers are loaded before anything is measured.
 const WARM: Duration = Duration::from_millis(300);
 

@@ -7,7 +7,8 @@ use futures::{SinkExt, StreamExt};
 
 use super::pure::{Polls, pings, run, spawns, timeouts};
 use crate::metrics::{Metrics, Stopwatch};
-use crate::peer::{Peer, Size, Timers};
+use crate::peer::{Peer, Timers};
+use crate::size::Size;
 
 /// Awaits every one of `tasks`, which run meanwhile.
 pub(crate) async fn join<T>(tasks: Vec<impl Future<Output = T>>) {

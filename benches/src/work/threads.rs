@@ -3,9 +3,10 @@
 use std::future::poll_fn;
 use std::hint::{black_box, spin_loop};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Poll;
 use std::thread;
+use std::time::Instant;
 
 use futures::StreamExt;
 use futures::channel::mpsc;
@@ -14,7 +15,8 @@ use futures::task::AtomicWaker;
 use super::pure::run;
 use crate::cores;
 use crate::metrics::{Metrics, Stopwatch};
-use crate::peer::{Peer, Size};
+use crate::peer::Peer;
+use crate::size::Size;
 
 /// A task asks another thread, which answers: each answer wakes a loop that sleeps.
 pub(crate) fn ping_pong<P: Peer>(size: Size) -> Metrics {
@@ -45,33 +47,42 @@ pub(crate) fn ping_pong<P: Peer>(size: Size) -> Metrics {
 struct Desk {
     asked: AtomicUsize,
     answered: AtomicUsize,
+    over: AtomicBool,
     waiter: AtomicWaker,
 }
 
 /// The same when nobody sleeps: the other thread spins, and on the loop a task yields all the time.
+/// As often as half a second allows: a runtime that notices wakes by a timer takes its time.
 pub(crate) fn spinning<P: Peer>(size: Size) -> Metrics {
-    let ops = size.of(100_000);
+    let time = size.seconds(0.5);
     run::<P, _>(async move {
         let desk = Arc::new(Desk::default());
         let theirs = desk.clone();
         let helper = thread::spawn(move || {
             cores::leave_the_first();
-            for op in 1..=ops {
-                while theirs.asked.load(Ordering::Acquire) < op {
+            let mut done = 0;
+            while !theirs.over.load(Ordering::Relaxed) {
+                let asked = theirs.asked.load(Ordering::Acquire);
+                if asked == done {
                     spin_loop();
+                    continue;
                 }
-                theirs.answered.store(op, Ordering::Release);
+                done = asked;
+                theirs.answered.store(done, Ordering::Release);
                 theirs.waiter.wake();
             }
         });
         let ours = desk.clone();
         let busy = P::spawn(async move {
-            while ours.answered.load(Ordering::Relaxed) < ops {
+            while !ours.over.load(Ordering::Relaxed) {
                 P::yield_now().await;
             }
         });
         let watch = Stopwatch::start();
-        for op in 1..=ops {
+        let start = Instant::now();
+        let mut op = 0;
+        while op % 8 != 0 || start.elapsed() < time {
+            op += 1;
             desk.asked.store(op, Ordering::Release);
             poll_fn(|cx| {
                 desk.waiter.register(cx.waker());
@@ -80,7 +91,8 @@ pub(crate) fn spinning<P: Peer>(size: Size) -> Metrics {
             })
             .await;
         }
-        let metrics = watch.stop(ops);
+        let metrics = watch.stop(op);
+        desk.over.store(true, Ordering::Relaxed);
         busy.await;
         helper.join().expect("the helper ends");
         metrics

@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 use super::pure::run;
 use crate::child;
 use crate::metrics::{Metrics, quantile};
-use crate::peer::{Role, Size, Timers};
+use crate::peer::{Role, Timers};
 
 /// How many tasks work in bulk, and how long each of their polls takes.
 const BULK: usize = 10_000;
+use crate::size::Size;
 const POLL: Duration = Duration::from_micros(10);
 const TICK: Duration = Duration::from_millis(10);
 
