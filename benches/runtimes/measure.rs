@@ -95,8 +95,8 @@ fn measure(program: Program, work: &str, size: Size) -> Rounds {
     let who = output(Command::new(env!("CARGO_BIN_EXE_cell")).args(["--who", work, kind]));
     let peers = who.expect("the program runs").lines().map(str::to_owned).collect();
     let rounds = match (size, program) {
-        // A count is the same each time, as is what is allocated.
-        (_, Program::Counted | Program::Weighed) | (Size::Quick, _) => 1,
+        // A count is the same each time.
+        (_, Program::Counted) | (Size::Quick, _) => 1,
         // These take seconds each.
         (Size::Full, Program::Cell) if is_long(work) => 3,
         (Size::Full, Program::Cell) => 9,
@@ -131,7 +131,6 @@ fn figures_of(program: Program, work: &str, peer: &str, size: Size) -> Result<Fi
     let amount = if size == Size::Full { "full" } else { "quick" };
     let build = match program {
         Program::Cell => env!("CARGO_BIN_EXE_cell"),
-        Program::Weighed => env!("CARGO_BIN_EXE_weighed"),
         Program::Counted => {
             let count = count::instructions(env!("CARGO_BIN_EXE_counted"), work, peer)?;
             return Ok(Figures::from([("count".to_owned(), count)]));

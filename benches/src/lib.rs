@@ -2,7 +2,6 @@
 //!
 //! ```text
 //!   bench runtimes ──► cell     poll  tokio  full ──► work ──► adapter     figures, one a line
-//!                  ├─► weighed  task  smol   full      with an allocator that counts
 //!                  └─► valgrind counted yield bare 20000     with a slow clock
 //! ```
 //!

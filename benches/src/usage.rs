@@ -8,7 +8,8 @@ use std::ops::Sub;
 pub struct Usage {
     /// Nanoseconds on a processor.
     pub cpu: f64,
-    /// Nanoseconds of them outside the kernel, to a tick of the system's (10 ms).
+    /// Nanoseconds of them outside the kernel. Most systems know that by what they find at each tick
+    /// of their clock, so it takes seconds to be told well.
     pub user: f64,
     /// How often a thread went to sleep, and so was woken up.
     pub sleeps: f64,
@@ -19,23 +20,33 @@ impl Usage {
     #[must_use]
     pub fn of_others() -> Self {
         let me = rustix::thread::gettid().as_raw_nonzero().to_string();
-        let mut sum = Self::default();
+        let user = user_time(libc::RUSAGE_SELF) - user_time(libc::RUSAGE_THREAD);
+        let mut sum = Self { user, ..Self::default() };
         for thread in fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
             if thread.file_name().to_str() == Some(&me) {
                 continue;
             }
             let read = |file| fs::read_to_string(thread.path().join(file)).unwrap_or_default();
             sum.cpu += field(&read("schedstat"), 0);
-            // The name of the thread is in brackets and may hold spaces.
-            let stat = read("stat");
-            let after = stat.rsplit_once(") ").map_or("", |(_, after)| after);
-            sum.user += field(after, 11) * 1e9 / rustix::param::clock_ticks_per_second() as f64;
             let status = read("status");
             let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches"));
             sum.sleeps += line.map_or(0.0, |line| field(line, 1));
         }
         sum
     }
+}
+
+/// Nanoseconds outside the kernel.
+#[allow(unsafe_code)]
+fn user_time(who: libc::c_int) -> f64 {
+    // SAFETY: the structure is numbers alone, for which zeros are values, and the call writes to it
+    // and nowhere else.
+    let used = unsafe {
+        let mut used: libc::rusage = std::mem::zeroed();
+        libc::getrusage(who, &raw mut used);
+        used
+    };
+    used.ru_utime.tv_sec as f64 * 1e9 + used.ru_utime.tv_usec as f64 * 1e3
 }
 
 impl Sub for Usage {
