@@ -137,7 +137,7 @@ impl Local {
     }
 
     /// Where time that stands still goes when nothing is left to run, if it goes anywhere.
-    pub(crate) fn next_moment(&self, core: &Core) -> Option<u64> {
+    pub(crate) fn next_moment(&self, core: &mut Core) -> Option<u64> {
         // What is due at the end of time never is.
         let timer = core.timers.earliest().map(|at| at.as_nanos()).filter(|&at| at < u64::MAX);
         match core.advances.next() {
@@ -153,7 +153,7 @@ impl Local {
         if !self.shared.time.is_paused() {
             return;
         }
-        let moment = self.next_moment(&self.core.borrow());
+        let moment = self.next_moment(&mut self.core.borrow_mut());
         // What a job had to say when it was last seen is in the post by now.
         if self.has_mail() || self.core.borrow().sched.runnable() > 0 {
             return;
@@ -167,13 +167,13 @@ impl Local {
     /// always wakes itself never lets it rest.
     pub(crate) fn pass_time_busy(&self) {
         let moment = {
-            let core = self.core.borrow();
+            let mut core = self.core.borrow_mut();
             let Some(until) = core.advances.next() else { return };
             let patience = HANDLES_MAX.max(core.tasks.len() as u64 * HANDLES_MAX_A_TASK);
             if core.handles - core.advances.stepped < patience {
                 return;
             }
-            self.next_moment(&core).unwrap_or(until)
+            self.next_moment(&mut core).unwrap_or(until)
         };
         self.step_to(moment);
     }

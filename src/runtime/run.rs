@@ -202,14 +202,14 @@ impl Local {
 
     /// How long to sleep: until the earliest timer of all; `None` is until something happens.
     fn sleep_time(&self, now: u64) -> Option<Duration> {
-        let core = self.core.borrow();
+        let mut core = self.core.borrow_mut();
         if core.sched.runnable() > 0 {
             return Some(Duration::ZERO);
         }
         #[cfg(feature = "test-util")]
         if self.shared.time.is_paused() {
             // Time passes by itself at once, or not at all.
-            return self.next_moment(&core).map(|_| Duration::ZERO);
+            return self.next_moment(&mut core).map(|_| Duration::ZERO);
         }
         let earliest = core.timers.earliest()?.as_nanos();
         Some(Duration::from_nanos(earliest.saturating_sub(self.shared.time.told(now))))

@@ -1,25 +1,35 @@
-//! A heap that knows where everything is: four children a node, O(log n) removal of anything.
+//! A heap that knows where everything is: four children a node, O(log n) removal of anything. What
+//! comes in may wait unsorted for the next look at the least.
+//!
+//! The d-ary heap is D. B. Johnson's, "Priority queues with update and finding minimum spanning
+//! trees" (1975), and the way a removal takes I. Wegener's, "Bottom-up heapsort" (1993): what fills
+//! the gap came from the bottom, so it mostly belongs there, and is compared on the way up from a
+//! leaf instead of at each level on the way down.
 
-/// An indexed 4-ary min-heap of `(key, item)`.
+/// An indexed 4-ary min-heap of `(key, item)`, with an unsorted tail.
 ///
 /// The heap does not own its index. Every move of an item is told to `place(item, position)`, and
 /// whoever calls keeps the position next to the item.
 #[derive(Debug)]
 pub(super) struct Heap<K> {
     entries: Vec<(K, u32)>,
+    /// Entries of the heap; those after them are the tail.
+    sorted: usize,
 }
 
 const CHILDREN: usize = 4;
 
 impl<K: Ord + Copy> Heap<K> {
     pub(super) const fn new() -> Self {
-        Self { entries: Vec::new() }
+        Self { entries: Vec::new(), sorted: 0 }
     }
 
+    #[inline]
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
 
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -28,45 +38,108 @@ impl<K: Ord + Copy> Heap<K> {
         self.entries.capacity()
     }
 
+    /// Returns how many entries wait unsorted.
+    #[inline]
+    pub(super) fn tail(&self) -> usize {
+        self.entries.len() - self.sorted
+    }
+
     /// Returns the least key and its item. O(1).
+    ///
+    /// The tail must be empty.
+    #[inline]
     pub(super) fn peek(&self) -> Option<(K, u32)> {
+        debug_assert!(self.tail() == 0, "looked for the least before all was sorted");
         self.entries.first().copied()
     }
 
-    /// O(log n).
-    pub(super) fn push(&mut self, key: K, item: u32, mut place: impl FnMut(u32, u32)) {
-        self.entries.push((key, item));
-        self.rise(self.entries.len() - 1, &mut place);
+    /// Returns the key of what is at `position`. O(1).
+    #[inline]
+    pub(super) fn key(&self, position: u32) -> K {
+        self.entries[position as usize].0
     }
 
-    /// Removes what is at `position`. O(log n).
+    /// Adds an entry to the tail, at position [`len`](Self::len), which is not told. O(1).
+    #[inline]
+    pub(super) fn append(&mut self, key: K, item: u32) {
+        self.entries.push((key, item));
+    }
+
+    /// Takes the tail into the heap. O(t log n) for t entries; O(t) if their keys are greater than
+    /// most, as those of timeouts are.
+    #[inline]
+    pub(super) fn sort(&mut self, mut place: impl FnMut(u32, u32)) {
+        while self.sorted < self.entries.len() {
+            self.rise(self.sorted, &mut place);
+            self.sorted += 1;
+        }
+    }
+
+    /// Adds an entry to a heap without a tail. O(log n).
+    pub(super) fn push(&mut self, key: K, item: u32, mut place: impl FnMut(u32, u32)) {
+        let position = self.entries.len();
+        self.append(key, item);
+        place(item, position as u32);
+        self.sort(place);
+    }
+
+    /// Removes what is at `position`. O(log n), or O(1) in the tail.
+    #[inline]
     pub(super) fn remove(&mut self, position: u32, mut place: impl FnMut(u32, u32)) {
-        let position = position as usize;
+        let mut position = position as usize;
+        if position < self.sorted {
+            position = self.sink_out(position, &mut place);
+        }
         self.entries.swap_remove(position);
-        if position < self.entries.len() {
-            self.settle(position, &mut place);
+        if let Some(&(_, item)) = self.entries.get(position) {
+            place(item, position as u32);
         }
     }
 
     /// Gives what is at `position` another key. O(log n), or O(1) if it is the same.
     pub(super) fn update(&mut self, position: u32, key: K, mut place: impl FnMut(u32, u32)) {
         let position = position as usize;
-        if self.entries[position].0 == key {
+        let old = std::mem::replace(&mut self.entries[position].0, key);
+        if position >= self.sorted || old == key {
             return;
         }
-        self.entries[position].0 = key;
-        self.settle(position, &mut place);
-    }
-
-    fn settle(&mut self, position: usize, place: &mut impl FnMut(u32, u32)) {
-        let risen = self.rise(position, place);
-        if risen == position {
-            self.sink(position, place);
+        if key < old {
+            self.rise(position, &mut place);
+        } else {
+            self.sink(position, &mut place);
         }
     }
 
-    /// Moves an entry up to where its parent is not greater, and returns where that is.
-    fn rise(&mut self, mut position: usize, place: &mut impl FnMut(u32, u32)) -> usize {
+    /// Takes an entry out of the heap, which so has one less, and returns where it is then: at the
+    /// end of the heap, in front of the tail.
+    fn sink_out(&mut self, position: usize, place: &mut impl FnMut(u32, u32)) -> usize {
+        self.sorted -= 1;
+        let last = self.sorted;
+        if position < last {
+            // The gap goes down to a leaf, and the last entry up from there.
+            let filler = self.entries[last];
+            let gap = self.entries[position];
+            let leaf = self.sink_gap(position, place);
+            self.entries[leaf] = filler;
+            self.rise(leaf, place);
+            self.entries[last] = gap;
+        }
+        last
+    }
+
+    /// Moves the gap at `position` down to a leaf, past the least child of each, and returns where
+    /// that is.
+    fn sink_gap(&mut self, mut position: usize, place: &mut impl FnMut(u32, u32)) -> usize {
+        while let Some(child) = self.least_child(position) {
+            self.put(position, self.entries[child], place);
+            position = child;
+        }
+        position
+    }
+
+    /// Moves an entry up to where its parent is not greater.
+    #[inline]
+    fn rise(&mut self, mut position: usize, place: &mut impl FnMut(u32, u32)) {
         let entry = self.entries[position];
         while position > 0 {
             let parent = (position - 1) / CHILDREN;
@@ -77,7 +150,6 @@ impl<K: Ord + Copy> Heap<K> {
             position = parent;
         }
         self.put(position, entry, place);
-        position
     }
 
     /// Moves an entry down to where no child is less.
@@ -93,12 +165,20 @@ impl<K: Ord + Copy> Heap<K> {
         self.put(position, entry, place);
     }
 
+    #[inline]
     fn least_child(&self, position: usize) -> Option<usize> {
         let first = position * CHILDREN + 1;
-        let last = (first + CHILDREN).min(self.entries.len());
-        (first..last).min_by_key(|child| self.entries[*child].0)
+        let heap = &self.entries[..self.sorted];
+        if let Some([a, b, c, d]) = heap.get(first..first + CHILDREN) {
+            // Two rounds, so that the comparisons of the first do not wait for each other.
+            let (left, left_key) = if b.0 < a.0 { (1, b.0) } else { (0, a.0) };
+            let (right, right_key) = if d.0 < c.0 { (3, d.0) } else { (2, c.0) };
+            return Some(first + if right_key < left_key { right } else { left });
+        }
+        (first..self.sorted).min_by_key(|child| self.entries[*child].0)
     }
 
+    #[inline]
     fn put(&mut self, position: usize, entry: (K, u32), place: &mut impl FnMut(u32, u32)) {
         self.entries[position] = entry;
         place(entry.1, position as u32);

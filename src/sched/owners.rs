@@ -37,6 +37,15 @@ impl<S> Owners<S> {
         self.states.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.states.len()
+    }
+
+    /// Whether it would free memory if it ran empty.
+    pub(super) fn is_large(&self) -> bool {
+        self.heads.capacity() > SMALL
+    }
+
     /// Returns the key of a partition's state. O(1), unless states of its predecessors in the
     /// slot are left: O(predecessors).
     #[inline]
@@ -50,6 +59,13 @@ impl<S> Owners<S> {
             key = owned.next;
         }
         None
+    }
+
+    /// Returns whose state it is, and the state.
+    #[inline]
+    pub(super) fn get_mut(&mut self, key: u32) -> (PartitionId, &mut S) {
+        let Owned { id, state, .. } = &mut self.states[key as usize];
+        (*id, state)
     }
 
     pub(super) fn id(&self, key: u32) -> PartitionId {
@@ -75,7 +91,7 @@ impl<S> Owners<S> {
     pub(super) fn remove(&mut self, key: u32) -> S {
         let Owned { id, state, next } = self.states.remove(key as usize);
         self.relink(id.index(), key, next);
-        if self.states.is_empty() && self.heads.capacity() > SMALL {
+        if self.states.is_empty() && self.is_large() {
             self.states = Slab::new();
             self.heads = Vec::new();
         }
@@ -98,12 +114,14 @@ impl<S> Owners<S> {
 impl<S> Index<u32> for Owners<S> {
     type Output = S;
 
+    #[inline]
     fn index(&self, key: u32) -> &S {
         &self.states[key as usize].state
     }
 }
 
 impl<S> IndexMut<u32> for Owners<S> {
+    #[inline]
     fn index_mut(&mut self, key: u32) -> &mut S {
         &mut self.states[key as usize].state
     }

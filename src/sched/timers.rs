@@ -2,6 +2,13 @@
 //!
 //! A million timers of one partition that expire together are one event for the loop. The
 //! partition pops them in its own turns, at its own cost.
+//!
+//! Most timers are limits that are taken back: the answer came in time. So what has to be in order
+//! is put in order as late as may be. A new timer waits unsorted until as many have come that it pays,
+//! or until its partition may be the next to be due; and a partition is filed under a *bound*, a time
+//! before which none of its timers is due, which is left where it is when the first one goes.
+
+mod key;
 
 use std::fmt;
 
@@ -11,9 +18,7 @@ use super::heap::Heap;
 use super::owners::Owners;
 use super::partition::{NONE, PartitionId};
 use super::units::Timestamp;
-
-/// Equal deadlines fire in the order they were set.
-type Key = (Timestamp, u64);
+use key::Key;
 
 /// The name of a timer; never given twice while 2³² others are set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,31 +64,50 @@ impl TimerId {
 /// ```
 pub struct Timers<T> {
     entries: Slab<Entry<T>>,
+    /// Where each entry is in its owner's heap. Apart from the entries, as it is what a heap writes to
+    /// at every step, and so stays in the cache sixteen times as long.
+    positions: Vec<u32>,
     owners: Owners<Owner>,
-    /// Partitions that are not marked due, by their first timer.
+    /// Partitions that are not marked due, by their bounds.
     earliest: Heap<Key>,
     next_sequence: u64,
+    /// The owner that ran out of timers last. It is kept, with its place among the earliest, as it
+    /// may well get some again: no other without timers is.
+    spared: u32,
+    /// The owner looked for last: mostly it is asked for again.
+    recent: Option<(PartitionId, u32)>,
+    /// Space for those that are taken.
+    popped: Vec<u32>,
     /// Heaps of partitions that ran out of timers, for those that get some.
     spare: Vec<Heap<Key>>,
 }
 
 struct Entry<T> {
-    key: Key,
     generation: u32,
     owner: u32,
-    /// In the owner's heap.
-    position: u32,
     payload: T,
 }
 
+/// | state  | bound               | gets an earlier timer | earliest is asked     | marked | taken |
+/// |--------|---------------------|-----------------------|-----------------------|--------|-------|
+/// | loose  | the last of all     | filed                 |                       |        |       |
+/// | filed  | before all timers   | filed, further ahead  | filed anew, or loose  | due    | filed |
+/// | due    | the first of all    | due                   |                       |        | filed |
 struct Owner {
     timers: Heap<Key>,
-    /// In `earliest`; [`NONE`] while it is marked due.
+    /// What it is filed under in `earliest`.
+    bound: Key,
+    /// In `earliest`, or [`LOOSE`], or [`NONE`] while it is marked due.
     position: u32,
 }
 
+/// The position of an owner that is in no heap and not due.
+const LOOSE: u32 = NONE - 1;
 /// Empty heaps kept, and the most entries one of them may have room for.
 const SPARE: usize = 64;
+/// New timers of an owner that may wait to be sorted. Whoever sets one more sorts them, so nobody
+/// else ever has more to sort.
+const UNSORTED_MAX: usize = 64;
 
 impl<T> Timers<T> {
     /// Creates an empty set of timers.
@@ -91,30 +115,70 @@ impl<T> Timers<T> {
     pub const fn new() -> Self {
         Self {
             entries: Slab::new(),
+            positions: Vec::new(),
             owners: Owners::new(),
             earliest: Heap::new(),
             next_sequence: 0,
+            spared: NONE,
+            recent: None,
+            popped: Vec::new(),
             spare: Vec::new(),
         }
     }
 
-    /// Sets a timer. O(log n) in the timers of its owner and the partitions that have timers.
+    /// Sets a timer. Amortized O(log n) in the timers of its owner, and O(log p) in the partitions that
+    /// have timers if it is earlier than all of its owner; O(1) if it is removed before 64 more are
+    /// set or it is [`earliest`](Self::earliest).
     pub fn insert(&mut self, owner: PartitionId, deadline: Timestamp, payload: T) -> TimerId {
-        let key = self.key(deadline);
-        let generation = key.1 as u32;
+        self.set(owner, deadline, payload).0
+    }
+
+    /// As [`insert`](Self::insert), and returns how many timers the partition has now.
+    #[inline]
+    pub(crate) fn set(
+        &mut self,
+        owner: PartitionId,
+        deadline: Timestamp,
+        payload: T,
+    ) -> (TimerId, usize) {
         let owner = self.owner_of(owner);
-        let entry = Entry { key, generation, owner, position: NONE, payload };
-        let index = self.entries.insert(entry) as u32;
-        self.link(index);
-        TimerId { index, generation }
+        let key = self.key(deadline);
+        let generation = key.sequence as u32;
+        let state = &mut self.owners[owner];
+        let position = state.timers.len() as u32;
+        let index = self.entries.insert(Entry { generation, owner, payload }) as u32;
+        match self.positions.get_mut(index as usize) {
+            Some(place) => *place = position,
+            None => self.positions.push(position),
+        }
+        state.timers.append(key, index);
+        let count = state.timers.len();
+        if key < state.bound || state.timers.tail() > UNSORTED_MAX {
+            self.linked(owner, key);
+        }
+        (TimerId { index, generation }, count)
     }
 
     /// Removes a timer and returns its payload, or `None` if it fired or was removed. O(log n).
     pub fn remove(&mut self, id: TimerId) -> Option<T> {
-        self.find(id)?;
-        let owner = self.unlink(id.index);
-        self.release(owner);
-        Some(self.entries.remove(id.index as usize).payload)
+        self.take(id).map(|(payload, ..)| payload)
+    }
+
+    /// As [`remove`](Self::remove), and returns whose timer it was and how many that one has left.
+    #[inline]
+    pub(crate) fn take(&mut self, id: TimerId) -> Option<(T, PartitionId, usize)> {
+        let &Entry { owner, .. } = self.find(id)?;
+        let Self { entries, positions, owners, .. } = self;
+        let position = positions[id.index as usize];
+        let (partition, state) = owners.get_mut(owner);
+        state.timers.remove(position, |item, at| positions[item as usize] = at);
+        let left = state.timers.len();
+        let is_due = state.position == NONE;
+        let payload = entries.remove(id.index as usize).payload;
+        if left == 0 && (owner != self.spared || is_due) {
+            self.release(owner);
+        }
+        Some((payload, partition, left))
     }
 
     /// Returns the payload of a timer that is set.
@@ -133,18 +197,12 @@ impl<T> Timers<T> {
     /// Gives a timer another deadline, as if it were set now. `false` if it fired or was removed.
     /// O(log n).
     pub fn reset(&mut self, id: TimerId, deadline: Timestamp) -> bool {
-        if self.find(id).is_none() {
-            return false;
-        }
+        let Some(&Entry { owner, .. }) = self.find(id) else { return false };
         let key = self.key(deadline);
-        let entry = &mut self.entries[id.index as usize];
-        entry.key = key;
-        let (owner, position) = (entry.owner, entry.position);
-        let entries = &mut self.entries;
-        self.owners[owner]
-            .timers
-            .update(position, key, |item, at| entries[item as usize].position = at);
-        self.refresh(owner);
+        let Self { positions, owners, .. } = self;
+        let position = positions[id.index as usize];
+        owners[owner].timers.update(position, key, |item, at| positions[item as usize] = at);
+        self.bring_forward(owner, key);
         true
     }
 
@@ -154,11 +212,13 @@ impl<T> Timers<T> {
         if self.owners.id(entry.owner) == owner {
             return true;
         }
-        let old = self.unlink(id.index);
+        let (old, key, left) = self.unlink(id.index);
         let new = self.owner_of(owner);
         self.entries[id.index as usize].owner = new;
-        self.link(id.index);
-        self.release(old);
+        self.link(id.index, new, key);
+        if left == 0 {
+            self.release(old);
+        }
         true
     }
 
@@ -171,25 +231,36 @@ impl<T> Timers<T> {
     /// Returns when a timer is due.
     #[must_use]
     pub fn deadline(&self, id: TimerId) -> Option<Timestamp> {
-        self.find(id).map(|entry| entry.key.0)
+        let timers = &self.owners[self.find(id)?.owner].timers;
+        Some(timers.key(self.positions[id.index as usize]).deadline)
     }
 
-    /// Returns the earliest deadline of the partitions that are not marked due. O(1).
+    /// Returns a time before which no timer of a partition is due that is not marked, or `None` if
+    /// there are no such. It may be earlier than [`earliest`](Self::earliest). O(1).
     #[must_use]
-    pub fn earliest(&self) -> Option<Timestamp> {
-        self.earliest.peek().map(|(key, _)| key.0)
+    #[inline]
+    pub fn bound(&self) -> Option<Timestamp> {
+        self.earliest.peek().map(|(key, _)| key.deadline)
+    }
+
+    /// Returns the earliest deadline of the partitions that are not marked due. O(1) if nothing has
+    /// changed since the last time. Else each timer that was set, and each partition whose first timer
+    /// went, costs O(log) once: here or in another call.
+    pub fn earliest(&mut self) -> Option<Timestamp> {
+        self.first().map(|(key, _)| key.deadline)
     }
 
     /// Marks every partition that has a timer due at `now`, and names it with its earliest deadline
     /// to `due`, once: a marked one is not named again before its timers are taken. O(k log p) for
-    /// k partitions to mark.
+    /// k partitions to mark, and what [`earliest`](Self::earliest) costs.
     pub fn mark_due(&mut self, now: Timestamp, mut due: impl FnMut(PartitionId, Timestamp)) {
-        while let Some((key, owner)) = self.earliest.peek() {
-            if key.0 > now {
+        while self.bound().is_some_and(|bound| bound <= now) {
+            let Some((key, owner)) = self.first() else { break };
+            if key.deadline > now {
                 break;
             }
-            self.leave_earliest(owner);
-            due(self.owners.id(owner), key.0);
+            self.mark(owner);
+            due(self.owners.id(owner), key.deadline);
         }
     }
 
@@ -211,22 +282,36 @@ impl<T> Timers<T> {
         out: &mut Vec<T>,
     ) -> bool {
         let Some(owner) = self.owners.find(owner) else { return false };
-        let mut taken = 0;
-        while let Some((key, index)) = self.owners[owner].timers.peek() {
-            if key.0 > now {
-                break;
-            }
-            if taken == max {
-                self.leave_earliest(owner);
+        self.sort(owner);
+        let more = self.pop_due(owner, now, max);
+        // After all have left the heap, so that the processor may fetch several from memory at once.
+        let entries = &mut self.entries;
+        out.extend(self.popped.drain(..).map(|index| entries.remove(index as usize).payload));
+        if more {
+            self.mark(owner);
+            return true;
+        }
+        if self.owners[owner].position == NONE {
+            self.unfile(owner);
+        }
+        match self.owners[owner].timers.peek() {
+            Some((first, _)) => self.bring_forward(owner, first),
+            None => self.release(owner),
+        }
+        false
+    }
+
+    /// Moves up to `max` timers that are due from a heap to `popped`; returns whether more are.
+    fn pop_due(&mut self, owner: u32, now: Timestamp, max: usize) -> bool {
+        let Self { positions, owners, popped, .. } = self;
+        let timers = &mut owners[owner].timers;
+        while let Some((_, index)) = timers.peek().filter(|(key, _)| key.deadline <= now) {
+            if popped.len() == max {
                 return true;
             }
-            self.unlink_only(index);
-            out.push(self.entries.remove(index as usize).payload);
-            taken += 1;
+            timers.remove(0, |item, at| positions[item as usize] = at);
+            popped.push(index);
         }
-        self.enter_earliest(owner);
-        self.refresh(owner);
-        self.release(owner);
         false
     }
 
@@ -242,10 +327,11 @@ impl<T> Timers<T> {
         self.entries.len()
     }
 
-    /// Returns whether no timer is set. Then nothing is kept for any partition.
+    /// Returns whether no timer is set. Then nothing is kept for any partition but the last one
+    /// that had timers.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.owners.is_empty() && self.earliest.is_empty()
+        self.entries.is_empty() && self.owners.len() <= 1 && self.earliest.len() <= 1
     }
 
     /// Gives every timer up and returns the payloads, in no order.
@@ -253,95 +339,156 @@ impl<T> Timers<T> {
         self.entries.into_iter().map(|(_, entry)| entry.payload)
     }
 
+    #[inline]
     fn key(&mut self, deadline: Timestamp) -> Key {
         self.next_sequence += 1;
-        (deadline, self.next_sequence)
+        Key { deadline, sequence: self.next_sequence }
     }
 
+    #[inline]
     fn find(&self, id: TimerId) -> Option<&Entry<T>> {
         let entry = self.entries.get(id.index as usize)?;
         (entry.generation == id.generation).then_some(entry)
     }
 
+    #[inline]
     fn owner_of(&mut self, id: PartitionId) -> u32 {
-        let spare = &mut self.spare;
-        self.owners.find_or_insert(id, || Owner {
-            timers: spare.pop().unwrap_or_else(Heap::new),
-            // In no heap yet, as one that is due; its first timer puts it into one.
-            position: NEW,
-        })
-    }
-
-    fn link(&mut self, index: u32) {
-        let entry = &self.entries[index as usize];
-        let (key, owner) = (entry.key, entry.owner);
-        let entries = &mut self.entries;
-        self.owners[owner].timers.push(key, index, |item, at| entries[item as usize].position = at);
-        self.refresh(owner);
-    }
-
-    /// Takes a timer from its owner's heap, and returns the owner, which may have none left.
-    fn unlink(&mut self, index: u32) -> u32 {
-        let owner = self.unlink_only(index);
-        self.refresh(owner);
-        owner
-    }
-
-    fn unlink_only(&mut self, index: u32) -> u32 {
-        let Entry { owner, position, .. } = self.entries[index as usize];
-        let entries = &mut self.entries;
-        self.owners[owner].timers.remove(position, |item, at| entries[item as usize].position = at);
-        owner
-    }
-
-    /// Makes an owner's place among the earliest follow its first timer, unless it is due.
-    fn refresh(&mut self, owner: u32) {
-        let Owner { ref timers, position } = self.owners[owner];
-        let first = timers.peek().map(|(key, _)| key);
-        let owners = &mut self.owners;
-        let place = |item, at| owners[item].position = at;
-        match (first, position) {
-            (_, NONE) | (None, NEW) => {}
-            (Some(key), NEW) => self.earliest.push(key, owner, place),
-            (Some(key), at) => self.earliest.update(at, key, place),
-            (None, at) => {
-                self.earliest.remove(at, place);
-                self.owners[owner].position = NEW;
-            }
+        match self.recent {
+            Some((recent, owner)) if recent == id => owner,
+            _ => self.look_up(id),
         }
     }
 
-    /// Clears the due mark; `refresh` puts the owner among the earliest.
-    fn enter_earliest(&mut self, owner: u32) {
-        let position = &mut self.owners[owner].position;
-        if *position == NONE {
-            *position = NEW;
+    fn look_up(&mut self, id: PartitionId) -> u32 {
+        let spare = &mut self.spare;
+        let owner = self.owners.find_or_insert(id, || Owner {
+            timers: spare.pop().unwrap_or_else(Heap::new),
+            bound: Key::LAST,
+            position: LOOSE,
+        });
+        self.recent = Some((id, owner));
+        owner
+    }
+
+    /// Puts a timer that is in no heap into its owner's.
+    fn link(&mut self, index: u32, owner: u32, key: Key) {
+        let timers = &mut self.owners[owner].timers;
+        self.positions[index as usize] = timers.len() as u32;
+        timers.append(key, index);
+        self.linked(owner, key);
+    }
+
+    /// Does what follows when a timer was put into a heap: most often nothing.
+    fn linked(&mut self, owner: u32, key: Key) {
+        if self.owners[owner].timers.tail() > UNSORTED_MAX {
+            self.sort(owner);
+        }
+        self.bring_forward(owner, key);
+    }
+
+    /// Takes a timer from its owner's heap; returns the owner, the key, and how many it has left.
+    /// The owner's bound stays, and is one no less.
+    #[inline]
+    fn unlink(&mut self, index: u32) -> (u32, Key, usize) {
+        let owner = self.entries[index as usize].owner;
+        let Self { positions, owners, .. } = self;
+        let timers = &mut owners[owner].timers;
+        let position = positions[index as usize];
+        let key = timers.key(position);
+        timers.remove(position, |item, at| positions[item as usize] = at);
+        (owner, key, timers.len())
+    }
+
+    #[inline]
+    fn sort(&mut self, owner: u32) {
+        let Self { positions, owners, .. } = self;
+        owners[owner].timers.sort(|item, at| positions[item as usize] = at);
+    }
+
+    /// Files an owner that has a timer with `key` no later than that.
+    #[inline]
+    fn bring_forward(&mut self, owner: u32, key: Key) {
+        if key < self.owners[owner].bound {
+            self.file(owner, key);
+        }
+    }
+
+    /// Files an owner that is not due under `key`.
+    fn file(&mut self, owner: u32, key: Key) {
+        let state = &mut self.owners[owner];
+        state.bound = key;
+        let position = state.position;
+        let owners = &mut self.owners;
+        let place = |item, at| owners[item].position = at;
+        match position {
+            LOOSE => self.earliest.push(key, owner, place),
+            position => self.earliest.update(position, key, place),
         }
     }
 
     /// Marks an owner due.
-    fn leave_earliest(&mut self, owner: u32) {
-        let position = std::mem::replace(&mut self.owners[owner].position, NONE);
-        if position != NONE {
+    fn mark(&mut self, owner: u32) {
+        self.unfile(owner);
+        let state = &mut self.owners[owner];
+        (state.position, state.bound) = (NONE, Key::FIRST);
+    }
+
+    /// Makes an owner loose, due or filed as it may be.
+    fn unfile(&mut self, owner: u32) {
+        let state = &mut self.owners[owner];
+        state.bound = Key::LAST;
+        let position = std::mem::replace(&mut state.position, LOOSE);
+        if position < LOOSE {
             let owners = &mut self.owners;
             self.earliest.remove(position, |item, at| owners[item].position = at);
         }
     }
 
-    /// Forgets an owner that has no timers.
+    /// Returns the first timer of those that are filed, and its owner, once that is filed under
+    /// the timer itself.
+    fn first(&mut self) -> Option<(Key, u32)> {
+        while let Some((bound, owner)) = self.earliest.peek() {
+            self.sort(owner);
+            match self.owners[owner].timers.peek() {
+                Some((first, _)) if first == bound => return Some((first, owner)),
+                Some((first, _)) => self.file(owner, first),
+                None => self.unfile(owner),
+            }
+        }
+        None
+    }
+
+    /// Spares an owner that has run out of timers, and forgets the one spared before.
     fn release(&mut self, owner: u32) {
-        if !self.owners[owner].timers.is_empty() {
+        if self.owners[owner].position == NONE {
+            self.unfile(owner);
+        }
+        let before = std::mem::replace(&mut self.spared, owner);
+        if before != owner {
+            self.forget(before);
+        }
+        if self.entries.is_empty() && self.owners.is_large() {
+            self.spared = NONE;
+            self.forget(owner);
+        }
+        if self.spared == owner && self.owners[owner].timers.capacity() > SPARE {
+            self.owners[owner].timers = Heap::new();
+        }
+    }
+
+    /// Forgets an owner that was spared, unless it has timers again.
+    fn forget(&mut self, owner: u32) {
+        if owner == NONE || !self.owners[owner].timers.is_empty() {
             return;
         }
+        self.unfile(owner);
+        self.recent = None;
         let heap = self.owners.remove(owner).timers;
         if self.spare.len() < SPARE && heap.capacity() <= SPARE {
             self.spare.push(heap);
         }
     }
 }
-
-/// The position of an owner that is in no heap and not due.
-const NEW: u32 = NONE - 1;
 
 impl<T> Default for Timers<T> {
     fn default() -> Self {
@@ -353,7 +500,7 @@ impl<T> fmt::Debug for Timers<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Timers")
             .field("len", &self.len())
-            .field("earliest", &self.earliest())
+            .field("bound", &self.bound())
             .finish_non_exhaustive()
     }
 }

@@ -86,9 +86,13 @@ impl Core {
     /// Whether a timer is due that is not marked, while handles are timed: then the end of the last
     /// one is known.
     #[inline]
-    pub(crate) fn timer_is_due(&self) -> bool {
-        let Some(earliest) = self.timers.earliest() else { return false };
-        !self.is_untimed() && earliest.as_nanos() <= self.clock.told(self.stamp)
+    pub(crate) fn timer_is_due(&mut self) -> bool {
+        let Some(bound) = self.timers.bound() else { return false };
+        if self.is_untimed() {
+            return false;
+        }
+        let told = Timestamp::from_nanos(self.clock.told(self.stamp));
+        bound <= told && self.timers.earliest().is_some_and(|earliest| earliest <= told)
     }
 
     /// Marks due timers between two harvests, without asking the kernel.

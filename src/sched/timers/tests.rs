@@ -75,14 +75,80 @@ fn a_due_partition_is_named_once_until_its_timers_are_taken() {
     assert!(timers.is_empty() && !timers.is_due(owner));
 }
 
+/// A timer that is taken back before anybody asked for the earliest was never sorted, and leaves no
+/// trace but a bound that is too early, once.
+#[test]
+fn what_is_taken_back_soon_is_not_sorted() {
+    let mut timers = Timers::new();
+    let owner = partition(0, 1);
+    let far = timers.insert(owner, at(1_000), ());
+    for _ in 0..1_000 {
+        let near = timers.insert(owner, at(10), ());
+        assert_eq!(timers.owners[0].timers.tail(), 2, "the far one and this one");
+        assert!(timers.remove(near).is_some());
+    }
+    assert_eq!(timers.bound(), Some(at(10)));
+    timers.mark_due(at(20), |_, _| panic!("nothing is due"));
+    assert_eq!((timers.bound(), timers.earliest()), (Some(at(1_000)), Some(at(1_000))));
+    assert_eq!(timers.owners[0].timers.tail(), 0);
+    assert!(timers.remove(far).is_some() && timers.is_empty());
+}
+
+/// Whoever sets timers sorts them, all but the last few, so that a harvest never has many to sort.
+#[test]
+fn few_timers_are_left_for_others_to_sort() {
+    let mut timers = Timers::new();
+    for deadline in 0..10_000 {
+        timers.insert(partition(0, 1), at(deadline), ());
+        assert!(timers.owners[0].timers.tail() <= UNSORTED_MAX);
+    }
+}
+
+/// Partitions that had timers and are gone leave nothing, but for the last one.
+#[test]
+fn one_owner_without_timers_is_kept() {
+    let mut timers = Timers::new();
+    for generation in 1..100 {
+        for index in 0..100 {
+            let id = timers.insert(partition(index, generation), at(5), ());
+            assert!(timers.remove(id).is_some());
+            assert!(timers.is_empty() && timers.owners.len() <= 1);
+        }
+    }
+    assert_eq!(timers.earliest(), None);
+}
+
 #[derive(Clone, Debug)]
 enum Op {
-    Insert { owner: u32, deadline: u64 },
-    Remove { pick: usize },
-    Reset { pick: usize, deadline: u64 },
-    Give { pick: usize, owner: u32 },
-    MarkDue { elapsed: u64 },
-    Take { owner: u32, max: usize },
+    Insert {
+        owner: u32,
+        deadline: u64,
+    },
+    Remove {
+        pick: usize,
+    },
+    Reset {
+        pick: usize,
+        deadline: u64,
+    },
+    Give {
+        pick: usize,
+        owner: u32,
+    },
+    MarkDue {
+        elapsed: u64,
+    },
+    Take {
+        owner: u32,
+        max: usize,
+    },
+    /// Sets many, more than may wait unsorted.
+    Flood {
+        owner: u32,
+        deadlines: Vec<u64>,
+    },
+    /// Asks for the earliest deadline, which so is not known exactly all the time.
+    Ask,
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -93,6 +159,9 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (any::<usize>(), 0..4u32).prop_map(|(pick, owner)| Op::Give { pick, owner }),
         2 => (0..9u64).prop_map(|elapsed| Op::MarkDue { elapsed }),
         4 => (0..4u32, 0..5usize).prop_map(|(owner, max)| Op::Take { owner, max }),
+        1 => (0..4u32, prop::collection::vec(0..60u64, 60..140))
+            .prop_map(|(owner, deadlines)| Op::Flood { owner, deadlines }),
+        2 => Just(Op::Ask),
     ]
 }
 
@@ -192,10 +261,20 @@ proptest! {
                     prop_assert_eq!(fired, expected.collect::<Vec<_>>());
                     model.due[owner as usize] = more;
                 }
+                Op::Flood { owner, deadlines } => for deadline in deadlines {
+                    let key = model.key(now + deadline);
+                    let id = timers.insert(partition(owner, 1), at(key.0), key.1);
+                    model.timers.insert(key, (id, owner, key.1));
+                },
+                Op::Ask => {
+                    prop_assert_eq!(timers.earliest().map(Timestamp::as_nanos), model.earliest());
+                    prop_assert_eq!(timers.bound().map(Timestamp::as_nanos), model.earliest());
+                }
             }
             model.forget();
             prop_assert_eq!(timers.len(), model.timers.len());
-            prop_assert_eq!(timers.earliest().map(Timestamp::as_nanos), model.earliest());
+            let bound = timers.bound().map_or(u64::MAX, Timestamp::as_nanos);
+            prop_assert!(model.earliest().is_none_or(|earliest| bound <= earliest));
             for owner in 0..4 {
                 let id = partition(owner, 1);
                 prop_assert_eq!(timers.count(id), model.of(owner).count());
