@@ -5,6 +5,9 @@
 // Sleeps are handed from task to task, as they are.
 #![allow(clippy::async_yields_async)]
 
+#[path = "time/taken_back.rs"]
+mod taken_back;
+
 use std::future::{Future, pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;

@@ -51,6 +51,7 @@ pub struct Instant(std::time::Instant);
 impl Instant {
     /// Returns the present moment.
     #[must_use]
+    #[inline]
     pub fn now() -> Self {
         CURRENT.with(|current| match &*current.borrow() {
             None => Self(std::time::Instant::now()),

@@ -221,11 +221,15 @@ pub(crate) fn get() -> Option<Rc<Local>> {
 }
 
 /// Returns the loop this thread is in, wherever it lives.
+#[inline]
 pub(crate) fn shared() -> Option<Arc<Shared>> {
-    match get() {
-        Some(local) => Some(local.shared.clone()),
-        None => find_frame(|frame| Some(frame.shared().clone())),
-    }
+    let here = CURRENT.with(|current| current.borrow().as_ref().map(|local| local.shared.clone()));
+    here.or_else(shared_elsewhere)
+}
+
+#[cold]
+fn shared_elsewhere() -> Option<Arc<Shared>> {
+    find_frame(|frame| Some(frame.shared().clone()))
 }
 
 /// Returns the loop this thread is in.

@@ -54,19 +54,24 @@ thread_local! {
 /// assert!(polls > 1, "the loop was let go in between");
 /// # });
 /// ```
+#[inline]
 pub fn poll_proceed(cx: &mut Context<'_>) -> Poll<Progress> {
     let left = LEFT.get();
     if left == UNLIMITED {
         return Poll::Ready(Progress { restore: UNLIMITED });
     }
-    let spent = left == 0 || (left % LOOK_EVERY == 0 && left != OPERATIONS && turn_is_spent());
-    if spent {
+    if left % LOOK_EVERY == 0 && left != OPERATIONS && is_spent(left) {
         LEFT.set(0);
         cx.waker().wake_by_ref();
         return Poll::Pending;
     }
     LEFT.set(left - 1);
     Poll::Ready(Progress { restore: left })
+}
+
+#[cold]
+fn is_spent(left: u32) -> bool {
+    left == 0 || turn_is_spent()
 }
 
 fn turn_is_spent() -> bool {
@@ -82,12 +87,14 @@ pub struct Progress {
 
 impl Progress {
     /// Tells that the operation completed, which uses the unit up.
+    #[inline]
     pub fn made(self) {
         std::mem::forget(self);
     }
 }
 
 impl Drop for Progress {
+    #[inline]
     fn drop(&mut self) {
         LEFT.set(self.restore);
     }

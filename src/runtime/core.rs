@@ -88,6 +88,8 @@ pub(crate) struct Core {
     pub(crate) main: PartitionId,
     /// Shutdown has begun: nothing new is taken in.
     pub(crate) closed: bool,
+    /// A partition that keeps its marker although it ran out of timers, until its next delivery.
+    lingering: Option<PartitionId>,
     #[cfg(feature = "test-util")]
     pub(crate) advances: Advances,
 }
@@ -134,6 +136,7 @@ impl Core {
             look_after: 1,
             main: root,
             closed: false,
+            lingering: None,
             #[cfg(feature = "test-util")]
             advances: Advances::default(),
         }
@@ -245,6 +248,7 @@ impl Core {
 
     /// The loop stops. Who has its turn does not run until it starts again.
     pub(crate) fn stopped(&mut self) {
+        self.end_lingering();
         self.start_timing();
         self.probe.stopped();
         self.enter_in_turn(State::Starved);
@@ -296,6 +300,37 @@ impl Core {
         }
         if !wants {
             self.directory.check_unused(partition);
+        }
+    }
+
+    /// Keeps a partition's marker right after it gained its first timer.
+    #[inline]
+    pub(crate) fn first_timer(&mut self, owner: PartitionId) {
+        if self.lingering != Some(owner) {
+            self.source_changed(owner);
+        }
+    }
+
+    /// Keeps a partition's marker right after it lost its last timer. While one of its handles runs
+    /// the marker stays where it is, since it is common that the next timer comes soon: the delivery
+    /// that follows the handle takes it away.
+    #[inline]
+    pub(crate) fn no_timers(&mut self, owner: PartitionId) {
+        if self.lingering == Some(owner) {
+            return;
+        }
+        if matches!(self.runner, Runner::Task(_) | Runner::Main) && owner == self.current {
+            self.end_lingering();
+            self.lingering = Some(owner);
+        } else {
+            self.source_changed(owner);
+        }
+    }
+
+    /// Takes away a marker that a partition keeps without need.
+    pub(crate) fn end_lingering(&mut self) {
+        if let Some(owner) = self.lingering.take() {
+            self.source_changed(owner);
         }
     }
 }

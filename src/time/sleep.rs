@@ -43,6 +43,9 @@ pub fn sleep_until(deadline: impl Into<Instant>) -> Sleep {
 
 /// The future of [`sleep`] and [`sleep_until`]: ready when its deadline has come, and from then on.
 ///
+/// A deadline a second or more ahead of the loop's last look at the clock is not compared with the
+/// clock again when it is first polled: a handle that holds the thread until then is polled once more.
+///
 /// It is [`Unpin`], so a pinned one can be reset as well as one that is not.
 ///
 /// # Panics
@@ -69,6 +72,7 @@ pub struct Sleep {
 }
 
 impl Sleep {
+    #[inline]
     pub(super) fn new(deadline: Instant) -> Self {
         Self { timer: Timer::new(deadline) }
     }

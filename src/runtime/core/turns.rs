@@ -39,6 +39,7 @@ impl Core {
                     return Action::Run(self.current, handle);
                 }
                 Step::Deliver => {
+                    self.end_lingering();
                     if self.harvest_is_stale() {
                         self.turn = Some(turn);
                         return Action::Harvest;
