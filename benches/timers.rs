@@ -5,8 +5,8 @@
 //!     1 … 10⁷ timers set ──► one more set and dropped ──► time moves past all of them ──► dropped
 //! ```
 //!
-//! Processor time of this thread. `cargo bench --bench timers` runs everything, `-- --quick` as much
-//! as shows that it works.
+//! Processor time of this thread. `cargo bench -p evenloop-benches --features test-util --bench
+//! timers` runs everything, `-- --quick` as much as shows that it works.
 
 use std::pin::pin;
 use std::process::ExitCode;
