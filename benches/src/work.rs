@@ -67,7 +67,10 @@ macro_rules! full {
 fn counted_works() -> Vec<Work<Counted>> {
     vec![
         all!("yield", pure::yields),
+        all!("yield of 1000", pure::yields_of_many),
         all!("spawn and join", pure::spawn_and_join),
+        all!("spawn and join many", pure::spawn_and_join_many),
+        all!("spawn and join from main", pure::spawn_and_join_from_main),
         all!("ping-pong", pure::ping_pong),
         full!("timeout", pure::timeout),
     ]

@@ -10,6 +10,7 @@ use futures::StreamExt;
 use futures::channel::mpsc;
 use futures::poll;
 
+use super::tasks::join;
 use crate::peer::{Peer, Timers};
 
 /// Wakes itself and pends, `left` times: one handle each, and nothing but the handle.
@@ -42,6 +43,29 @@ pub(crate) fn yields<P: Peer>(ops: usize) {
 
 pub(crate) fn spawn_and_join<P: Peer>(ops: usize) {
     run::<P, _>(spawns::<P>(ops));
+}
+
+pub(crate) fn spawn_and_join_from_main<P: Peer>(ops: usize) {
+    P::block_on(spawns::<P>(ops));
+}
+
+/// Tasks that live at once, where it takes several.
+const CROWD: usize = 1_000;
+const BATCH: usize = 100;
+
+pub(crate) fn yields_of_many<P: Peer>(ops: usize) {
+    run::<P, _>(async move {
+        let polls = |_| P::spawn(Polls { left: ops / CROWD });
+        join((0..CROWD).map(polls).collect()).await;
+    });
+}
+
+pub(crate) fn spawn_and_join_many<P: Peer>(ops: usize) {
+    run::<P, _>(async move {
+        for _ in 0..ops / BATCH {
+            join((0..BATCH).map(|op| P::spawn(async move { op })).collect()).await;
+        }
+    });
 }
 
 pub(crate) fn ping_pong<P: Peer>(ops: usize) {
