@@ -1,6 +1,7 @@
 //! What is measured at a point of a curve, in a process of its own.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -9,6 +10,7 @@ use evenloop::net::UnixDatagram;
 use evenloop::time::{Duration, Sleep, sleep};
 use evenloop::{Budget, Runtime, spawn, spawn_in};
 use futures::poll;
+use futures::task::AtomicWaker;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::metrics::Stopwatch;
@@ -141,17 +143,18 @@ fn descriptors(count: usize) -> Point {
     let ops = 20_000;
     files_max();
     evenloop::block_on(async move {
-        let heard = Rc::new(Cell::new(0));
+        let (heard, waiter) = (Rc::new(Cell::new(0)), Rc::new(AtomicWaker::new()));
         let before = resident();
         let mut senders = Vec::new();
         for _ in 0..count {
             let (ours, theirs) = UnixDatagram::pair().expect("files for a pair");
             senders.push(ours);
-            let heard = heard.clone();
+            let (heard, waiter) = (heard.clone(), waiter.clone());
             drop(spawn(async move {
                 let mut byte = [0];
                 while theirs.recv(&mut byte).await.is_ok() {
                     heard.set(heard.get() + 1);
+                    waiter.wake();
                 }
             }));
         }
@@ -164,9 +167,15 @@ fn descriptors(count: usize) -> Point {
             while poll!(sent.as_mut()).is_pending() {
                 Polls { left: 1 }.await;
             }
-            while heard.get() <= op {
-                Polls { left: 1 }.await;
-            }
+            // Polling meanwhile, this task would keep the loop from its look at the kernel.
+            poll_fn(|cx| {
+                if heard.get() > op {
+                    return Poll::Ready(());
+                }
+                waiter.register(cx.waker());
+                Poll::Pending
+            })
+            .await;
         }
         Point { nanos: watch.stop(ops)["cpu"], bytes }
     })
