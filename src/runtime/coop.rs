@@ -74,6 +74,18 @@ fn is_spent(left: u32) -> bool {
     left == 0 || turn_is_spent()
 }
 
+/// Counts an operation that took as long as some: `more` of them besides the one that
+/// [`poll_proceed`] took. Those between two looks at the clock end with a look.
+pub(crate) fn spend(more: u32) {
+    let left = LEFT.get();
+    if left == UNLIMITED {
+        return;
+    }
+    let after = left.saturating_sub(more);
+    let looks_were_passed = left.div_ceil(LOOK_EVERY) != after.div_ceil(LOOK_EVERY);
+    LEFT.set(if looks_were_passed { after.next_multiple_of(LOOK_EVERY) } else { after });
+}
+
 fn turn_is_spent() -> bool {
     context::get().is_some_and(|local| local.turn_is_spent())
 }
@@ -144,6 +156,23 @@ mod tests {
         assert!(poll_proceed(&mut cx).is_pending());
         assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
         end();
+    }
+
+    /// A long operation uses up the units of many, and none of the looks at the clock.
+    #[test]
+    fn long_operations_count_for_many() {
+        begin();
+        LEFT.set(OPERATIONS - 1);
+        spend(3);
+        assert_eq!(LEFT.get(), OPERATIONS - 4);
+        spend(LOOK_EVERY);
+        assert_eq!(LEFT.get(), OPERATIONS - LOOK_EVERY, "the next operation looks");
+        spend(u32::MAX);
+        assert_eq!(LEFT.get(), 0, "there is none left");
+        assert!(poll_proceed(&mut Context::from_waker(Waker::noop())).is_pending());
+        end();
+        spend(1);
+        assert_eq!(LEFT.get(), UNLIMITED, "off the loop nothing is counted");
     }
 
     /// An operation that found nothing to do costs nothing.
