@@ -37,6 +37,7 @@
 mod clock;
 pub mod config;
 mod driver;
+pub mod fs;
 #[cfg(feature = "hyper")]
 pub mod hyper;
 mod injector;

@@ -3,6 +3,8 @@
 
 #![cfg(unix)]
 
+#[path = "cancel_safety/files.rs"]
+mod files;
 #[path = "cancel_safety/sockets.rs"]
 mod sockets;
 #[path = "cancel_safety/streams.rs"]

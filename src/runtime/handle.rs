@@ -38,6 +38,11 @@ impl Handle {
         Self { shared }
     }
 
+    /// Whether jobs can run on threads of their own: not in a simulation.
+    pub(crate) fn has_threads(&self) -> bool {
+        self.shared.time.is_real()
+    }
+
     /// Returns a handle to the runtime this thread is in: one that it runs, or has
     /// [entered](Self::enter), or that a blocking job belongs to.
     ///

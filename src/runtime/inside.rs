@@ -15,6 +15,8 @@ pub(crate) enum Need {
     Here,
     /// One that the thread is in, wherever it lives.
     Anywhere,
+    /// The same, and no simulation: it is about to block a thread.
+    Threads,
     /// None.
     Nothing,
 }
@@ -49,6 +51,7 @@ impl<F: Future> Future for Inside<F> {
         match std::mem::replace(this.need, Need::Nothing) {
             Need::Here => drop(context::expect(this.what)),
             Need::Anywhere => drop(context::expect_shared(this.what)),
+            Need::Threads => context::expect_shared(this.what).refuse_simulation(this.what),
             Need::Nothing => {}
         }
         this.future.poll(cx)

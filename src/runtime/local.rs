@@ -260,6 +260,20 @@ impl Shared {
         JoinHandle::new(joint)
     }
 
+    /// Refuses, in the name of `what`, to make a thread wait for something in simulated time.
+    ///
+    /// # Panics
+    ///
+    /// If the loop is simulated: a thread takes the time it takes.
+    #[track_caller]
+    pub(crate) fn refuse_simulation(&self, what: &str) {
+        assert!(
+            self.time.is_real(),
+            "{what}: a simulation has no blocking threads, whose time nobody can tell beforehand: \
+             stand in for the job with `evenloop::sim::spend`, or a sleep"
+        );
+    }
+
     /// Makes a job of `f` for the pool of blocking threads.
     ///
     /// # Panics
@@ -271,11 +285,7 @@ impl Shared {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        assert!(
-            self.time.is_real(),
-            "a simulation has no blocking threads, whose time nobody can tell beforehand: stand in \
-             for the job with `evenloop::sim::spend`, or a sleep"
-        );
+        self.refuse_simulation("spawn_blocking");
         let id = self.blocking.next_id();
         let (runnable, joint) =
             task::spawn_without_loop(self.clone(), id, birth.location, async move { f() });
