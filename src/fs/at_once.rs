@@ -22,7 +22,7 @@ mod system;
 #[path = "at_once/linux.rs"]
 mod system;
 
-pub(super) use system::{expect_much, local_device, read, read_at, wait_for_writer};
+pub(super) use system::{local_device, read, read_at, wait_for_writer};
 
 /// The most bytes that are read at once: what takes no longer than a few dozen microseconds.
 pub(super) const BYTES_MAX: usize = 1 << 17;

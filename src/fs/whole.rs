@@ -13,9 +13,6 @@ use crate::runtime::coop;
 /// Files up to this size are read at once if they are in memory: it takes some ten microseconds.
 const SMALL_MAX: u64 = 1 << 16;
 
-/// From this size on a buffer is worth large pages.
-const LARGE_MIN: usize = 1 << 22;
-
 /// What is left to the pool.
 enum Rest {
     /// All of it.
@@ -101,9 +98,6 @@ impl Rest {
 fn read_on(mut file: File, mut bytes: Vec<u8>, len: u64) -> io::Result<Vec<u8>> {
     let len = usize::try_from(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
     bytes.try_reserve_exact(len.saturating_sub(bytes.len()))?;
-    if len >= LARGE_MIN {
-        at_once::expect_much(&mut bytes);
-    }
     file.read_to_end(&mut bytes)?;
     Ok(bytes)
 }

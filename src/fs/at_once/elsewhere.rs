@@ -25,5 +25,3 @@ pub(in crate::fs) fn local_device(_: &File) -> Option<u64> {
 pub(in crate::fs) fn wait_for_writer(_: &File) -> io::Result<()> {
     unreachable!("nothing is opened at once here")
 }
-
-pub(in crate::fs) fn expect_much(_: &mut Vec<u8>) {}

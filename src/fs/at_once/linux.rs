@@ -116,21 +116,3 @@ pub(in crate::fs) fn wait_for_writer(pipe: &File) -> io::Result<()> {
     let flags = rustix::fs::fcntl_getfl(pipe)?;
     Ok(rustix::fs::fcntl_setfl(pipe, flags - OFlags::NONBLOCK)?)
 }
-
-/// Tells the kernel that the free space of `buf` is going to be filled. Large pages halve the time
-/// that reading a large file takes.
-pub(in crate::fs) fn expect_much(buf: &mut Vec<u8>) {
-    const PAGE: usize = 4096;
-    let space = buf.spare_capacity_mut();
-    let skipped = space.as_ptr().align_offset(PAGE);
-    let Some(space) = space.get_mut(skipped..) else { return };
-    let len = space.len() / PAGE * PAGE;
-    // SAFETY: the range is whole pages of the vector's own space, and the advice changes none of
-    // what is in it.
-    #[allow(unsafe_code)]
-    let advised = unsafe {
-        rustix::mm::madvise(space.as_mut_ptr().cast(), len, rustix::mm::Advice::LinuxHugepage)
-    };
-    // A kernel without large pages refuses, and nothing is lost but speed.
-    let _ = advised;
-}
