@@ -48,8 +48,8 @@ fn pipe(place: &Path) -> io::Result<(File, std::fs::File)> {
     Ok((File::from_std(std::fs::File::open(place)?), writes))
 }
 
-/// Drops a wait that pends again after it was woken: it has done a step, and not the last.
-async fn give_up_after_a_step<F: Future>(wait: F) {
+/// Drops a wait that pends again after `step` has woken it: it has done a step, and not the last.
+async fn give_up_after_a_step<F: Future>(step: impl FnOnce() -> io::Result<()>, wait: F) {
     struct Woken(AtomicBool);
     impl Wake for Woken {
         fn wake(self: Arc<Self>) {
@@ -61,6 +61,7 @@ async fn give_up_after_a_step<F: Future>(wait: F) {
     let mut cx = Context::from_waker(&waker);
     let mut wait = pin!(wait);
     assert!(wait.as_mut().poll(&mut cx).is_pending());
+    step().unwrap();
     while !woken.0.load(Ordering::SeqCst) {
         sleep(Duration::from_millis(1)).await;
     }
@@ -192,16 +193,13 @@ fn transfers_in_steps() {
         let place = Place::new("file-steps");
         let (mut reads, mut writes) = pipe(&place.0)?;
         let mut all = vec![1];
-        writes.write_all(b"12")?;
-        give_up_after_a_step(reads.read_to_end(&mut all)).await;
+        give_up_after_a_step(|| writes.write_all(b"12"), reads.read_to_end(&mut all)).await;
         assert_eq!(all, b"\x0112", "what was read is in the vector");
-        writes.write_all(b"34")?;
         let mut exact = [0; 4];
-        give_up_after_a_step(reads.read_exact(&mut exact)).await;
+        give_up_after_a_step(|| writes.write_all(b"34"), reads.read_exact(&mut exact)).await;
         assert_eq!(&exact, b"34\0\0", "and gone");
-        writes.write_all(b"56")?;
         let mut text = String::new();
-        give_up_after_a_step(reads.read_to_string(&mut text)).await;
+        give_up_after_a_step(|| writes.write_all(b"56"), reads.read_to_string(&mut text)).await;
         assert_eq!(text, "", "and gone");
         writes.write_all(b"7")?;
         assert_eq!(reads.read(&mut exact).await?, 1);
