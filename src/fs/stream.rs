@@ -280,6 +280,3 @@ fn refuse_simulation() {
         local.shared.refuse_simulation("fs::File");
     }
 }
-
-#[cfg(test)]
-mod tests;
