@@ -10,10 +10,10 @@
 //! Linux only, since it reads `/proc/self/status`. Prints:
 //!
 //! ```text
-//! a pending task                        224 bytes
-//! a pending task that holds 64 bytes    314 bytes
-//! a pending task in its own partition   985 bytes
-//! an idle partition                     706 bytes
+//! a pending task                        136 bytes
+//! a pending task that holds 64 bytes    162 bytes
+//! a pending task in its own partition   716 bytes
+//! an idle partition                     639 bytes
 //! ```
 
 use std::future::{Future, pending};
