@@ -62,6 +62,9 @@ impl Home for Loop {
     }
 }
 
+/// What a task has given away.
+type Wakers = std::rc::Rc<RefCell<Vec<Waker>>>;
+
 type Handle = Option<Joint<Counted, Loop>>;
 
 /// Counts itself while it lives.
@@ -89,6 +92,13 @@ impl World {
         Some(joint)
     }
 
+    /// Spawns a task that waits until the number is as large as `least`.
+    fn spawn_waiting(&self, least: usize) -> (Handle, Arc<AtomicUsize>, Wakers) {
+        let (flag, wakers) = (Arc::new(AtomicUsize::new(0)), Wakers::default());
+        let future = waits_for(flag.clone(), least, wakers.clone(), self.counted());
+        (self.spawn(future), flag, wakers)
+    }
+
     fn counted(&self) -> Counted {
         Counted(self.alive.clone())
     }
@@ -97,7 +107,7 @@ impl World {
     fn run(&self) {
         loop {
             for notice in self.home.injector.drain() {
-                notice.take().map_or((), Loop::queue);
+                notice.take().into_iter().for_each(Loop::queue);
             }
             let Some(task) = QUEUE.with(|queue| queue.borrow_mut().pop()) else { return };
             if let Ran::Woken(task) = task.run() {
@@ -156,7 +166,7 @@ fn model(f: impl Fn() + Sync + Send + 'static) {
 fn waits_for(
     flag: Arc<AtomicUsize>,
     least: usize,
-    wakers: std::rc::Rc<RefCell<Vec<Waker>>>,
+    wakers: Wakers,
     output: Counted,
 ) -> impl Future<Output = Counted> {
     let mut output = Some(output);
@@ -176,9 +186,7 @@ fn waits_for(
 fn two_wakes_from_elsewhere_are_both_seen() {
     model(|| {
         let world = World::enter();
-        let (flag, wakers) = (Arc::new(AtomicUsize::new(0)), std::rc::Rc::default());
-        let handle =
-            world.spawn(waits_for(flag.clone(), 2, std::rc::Rc::clone(&wakers), world.counted()));
+        let (handle, flag, wakers) = world.spawn_waiting(2);
         world.run();
         let waker = wakers.borrow_mut().pop().unwrap();
         let threads = [waker.clone(), waker].map(|waker| {
@@ -204,9 +212,7 @@ fn two_wakes_from_elsewhere_are_both_seen() {
 fn wake_against_the_end() {
     model(|| {
         let world = World::enter();
-        let (flag, wakers) = (Arc::new(AtomicUsize::new(0)), std::rc::Rc::default());
-        let handle =
-            world.spawn(waits_for(flag.clone(), 1, std::rc::Rc::clone(&wakers), world.counted()));
+        let (handle, flag, wakers) = world.spawn_waiting(1);
         world.run();
         let (ours, theirs) = {
             let waker = wakers.borrow_mut().pop().unwrap();
@@ -232,9 +238,7 @@ fn wake_against_the_end() {
 fn last_waker_drop_against_the_end() {
     model(|| {
         let world = World::enter();
-        let (flag, wakers) = (Arc::new(AtomicUsize::new(0)), std::rc::Rc::default());
-        let handle =
-            world.spawn(waits_for(flag.clone(), 1, std::rc::Rc::clone(&wakers), world.counted()));
+        let (handle, flag, wakers) = world.spawn_waiting(1);
         drop(handle);
         world.run();
         let theirs = wakers.borrow_mut().pop().unwrap();
@@ -339,9 +343,7 @@ fn abort_against_the_end() {
     let seen = outcomes.clone();
     model(move || {
         let world = World::enter();
-        let (flag, wakers) = (Arc::new(AtomicUsize::new(0)), std::rc::Rc::default());
-        let mut handle =
-            world.spawn(waits_for(flag.clone(), 1, std::rc::Rc::clone(&wakers), world.counted()));
+        let (mut handle, flag, wakers) = world.spawn_waiting(1);
         world.run();
         let task: Task<Loop> = task(&handle);
         let other = thread::spawn(move || task.abort());
@@ -411,9 +413,7 @@ fn references_on_both_sides() {
 fn wake_against_the_close() {
     model(|| {
         let world = World::enter();
-        let (flag, wakers) = (Arc::new(AtomicUsize::new(0)), std::rc::Rc::default());
-        let handle =
-            world.spawn(waits_for(flag.clone(), 1, std::rc::Rc::clone(&wakers), world.counted()));
+        let (handle, _flag, wakers) = world.spawn_waiting(1);
         world.run();
         let waker = wakers.borrow_mut().pop().unwrap();
         let other = thread::spawn(move || waker.wake());
