@@ -176,7 +176,24 @@ impl Core {
     /// Queues a handle of a task at the tail of the task's partition.
     #[inline]
     pub(crate) fn queue(&mut self, task: Runnable<Shared>) {
-        let refused = self.push(task.header().partition(), Queued::new(task));
+        let partition = task.header().partition();
+        let mut handle = Queued::new(task);
+        // Most tasks are woken by one of their own partition: nobody is roused then, and what is
+        // queued is counted when the turn ends.
+        if let (Some(turn), false) = (&self.turn, self.probe.is_on()) {
+            if turn.is_of(partition) {
+                match self.sched.push_in_turn(turn, handle) {
+                    Ok(()) => return,
+                    Err(refused) => handle = refused,
+                }
+            }
+        }
+        self.queue_elsewhere(partition, handle);
+    }
+
+    #[inline(never)]
+    fn queue_elsewhere(&mut self, partition: PartitionId, handle: Queued) {
+        let refused = self.push(partition, handle);
         // A registered task counts as a reference to its partition, which therefore is there.
         assert!(refused.is_ok(), "a task was woken whose partition is gone");
     }

@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::ops::{Index, IndexMut};
 
-use super::partition::{Cold, GroupId, NONE, Node, PartitionId, Place, next_generation};
+use super::partition::{
+    Cold, GroupId, NONE, Node, OVERFLOWED, PartitionId, Place, next_generation,
+};
 use super::units::Weight;
 
 /// Partitions and groups side by side, so that a ring links them by bare indices.
@@ -127,11 +129,20 @@ impl<H> Arena<H> {
         let node = &mut self.nodes[index as usize];
         if node.len == 0 {
             node.front = Some(handle);
+            node.len = 1;
         } else {
-            node.set(super::partition::OVERFLOWED, true);
-            self.cold[index as usize].rest.push_back(handle);
+            self.enqueue_behind(index, handle);
         }
+    }
+
+    /// Queues a handle behind another one.
+    // Apart, so that who wakes the only one to run saves no registers for a queue that may grow.
+    #[inline(never)]
+    fn enqueue_behind(&mut self, index: u32, handle: H) {
+        let node = &mut self.nodes[index as usize];
+        node.set(OVERFLOWED, true);
         node.len += 1;
+        self.cold[index as usize].rest.push_back(handle);
     }
 
     /// Takes the handle at the front.

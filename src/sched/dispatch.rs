@@ -101,6 +101,13 @@ impl Turn {
         PartitionId::from_bits(self.bits.get() & !(EXPRESS | RESUMED))
     }
 
+    /// Returns whether it is the turn of `partition`.
+    #[must_use]
+    #[inline]
+    pub const fn is_of(&self, partition: PartitionId) -> bool {
+        self.bits.get() & !(EXPRESS | RESUMED) == partition.to_bits()
+    }
+
     /// Returns whether the partition came through the express lane of its ring.
     #[must_use]
     #[inline]
@@ -209,6 +216,22 @@ impl<H> Dispatcher<H> {
         self.nodes.enqueue(index, handle);
         self.queued += 1;
         Ok(self.wake(index))
+    }
+
+    /// As [`push`](Self::push), to the partition whose turn it is: that is runnable already. O(1).
+    ///
+    /// # Errors
+    ///
+    /// Gives the handle back if the partition was removed in its turn.
+    #[inline]
+    pub fn push_in_turn(&mut self, turn: &Turn, handle: H) -> Result<(), H> {
+        let index = turn.partition().index;
+        if self.nodes[index].place != Place::Current {
+            return Err(handle);
+        }
+        self.nodes.enqueue(index, handle);
+        self.queued += 1;
+        Ok(())
     }
 
     /// Makes a partition runnable because something waits for delivery. O(1).

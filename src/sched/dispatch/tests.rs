@@ -285,3 +285,47 @@ fn heirs_are_placed_when_a_delivery_ends_the_turn() {
     assert_eq!(ended(d.charge(turn, 1)), Ended::Idle);
     assert!(d.remove(heir).is_some() && d.is_quiescent());
 }
+
+/// What is queued in a turn comes behind what is there, after the marker too, and the length tells.
+#[test]
+fn a_push_in_ones_own_turn_is_a_push() {
+    for in_turn in [false, true] {
+        let mut d = dispatcher();
+        let (own, other) = (partition(&mut d), partition(&mut d));
+        for handle in 0..2 {
+            d.push(own, handle).expect("it is there");
+        }
+        let turn = d.pick().expect("one is runnable");
+        assert!(turn.is_of(own) && !turn.is_of(other));
+        assert_eq!(run(&mut d, &turn), 0);
+        d.mark(own, true);
+        for handle in 2..4 {
+            let pushed = if in_turn {
+                d.push_in_turn(&turn, handle)
+            } else {
+                d.push(own, handle).map(|wake| assert_eq!(wake, Wake::Queued))
+            };
+            pushed.expect("it is there");
+        }
+        assert_eq!((d.queue_len(own), d.queue_len(other)), (3, 0));
+        let turn = continues(d.charge(turn, 1));
+        assert_eq!(run(&mut d, &turn), 1);
+        let turn = continues(d.charge(turn, 1));
+        assert!(matches!(d.step(&turn), Step::Deliver), "the marker came before the pushes");
+        let turn = continues(d.delivered(turn, false));
+        assert_eq!(run(&mut d, &turn), 2);
+        let turn = continues(d.charge(turn, 1));
+        assert_eq!(run(&mut d, &turn), 3);
+    }
+}
+
+#[test]
+fn a_partition_that_was_removed_in_its_turn_takes_nothing() {
+    let mut d = dispatcher();
+    let own = partition(&mut d);
+    d.push(own, 0).expect("it is there");
+    let turn = d.pick().expect("one is runnable");
+    assert_eq!(run(&mut d, &turn), 0);
+    d.remove(own).expect("it is there");
+    assert_eq!(d.push_in_turn(&turn, 1), Err(1));
+}
