@@ -156,7 +156,7 @@ impl Local {
     }
 
     #[inline]
-    fn is_given_up(&self) -> bool {
+    pub(super) fn is_given_up(&self) -> bool {
         self.get() & GIVEN_UP != 0
     }
 
@@ -450,16 +450,25 @@ unsafe fn complete<L: Home>(task: NonNull<Header<L>>) {
         Left::Wake => {
             // SAFETY: WAITED was set when DONE was, so the waker is ours.
             let waker = header.joiner.with_mut(|joiner| unsafe { (*joiner).take() });
-            // One after the other: a waker may throw when it is called and when it is dropped.
-            for thrown in
-                [contained(|| waker.iter().for_each(Waker::wake_by_ref)), contained(|| drop(waker))]
-            {
-                if let Err(payload) = thrown {
-                    header.home.stray(payload);
+            if let Some(waker) = waker {
+                match waker::into_task::<L>(waker) {
+                    Ok(joiner) => joiner.wake(),
+                    Err(waker) => wake_foreign(header, waker),
                 }
             }
             // SAFETY: this is the task's own reference.
             unsafe { release_shared(task) };
+        }
+    }
+}
+
+/// Calls a waker that is not of a task.
+#[inline(never)]
+fn wake_foreign<L: Home>(header: &Header<L>, waker: Waker) {
+    // One after the other: it may throw when it is called and when it is dropped.
+    for thrown in [contained(|| waker.wake_by_ref()), contained(|| drop(waker))] {
+        if let Err(payload) = thrown {
+            header.home.stray(payload);
         }
     }
 }

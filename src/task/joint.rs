@@ -148,8 +148,10 @@ impl<T, L: Home> Joint<T, L> {
         let joiner = self.header().joiner();
         // SAFETY: WAITED is not set, so the place is the joint's.
         let old = joiner.with_mut(|joiner| unsafe { std::mem::replace(&mut *joiner, waker) });
-        if let Err(payload) = contained(|| drop(old)) {
-            self.header().home().stray(payload);
+        if old.is_some() {
+            if let Err(payload) = contained(|| drop(old)) {
+                self.header().home().stray(payload);
+            }
         }
     }
 

@@ -29,6 +29,19 @@ pub(super) unsafe fn borrowed<L: Home>(task: NonNull<Header<L>>) -> Waker {
     unsafe { Waker::from_raw(raw) }
 }
 
+/// Returns the task whose waker this is, with the waker's reference; any other waker is given back.
+#[inline]
+#[allow(unsafe_code)]
+pub(super) fn into_task<L: Home>(waker: Waker) -> Result<Task<L>, Waker> {
+    if !std::ptr::eq(waker.vtable(), Table::<L>::WAKER) {
+        return Err(waker);
+    }
+    let waker = ManuallyDrop::new(waker);
+    // SAFETY: the table says that the data is a pointer to a task, and that the waker owns a
+    // reference, which is taken over.
+    Ok(unsafe { Task::from_counted(header::<L>(waker.data())) })
+}
+
 #[allow(unsafe_code)]
 unsafe fn header<L: Home>(data: *const ()) -> NonNull<Header<L>> {
     // SAFETY: the data of a waker of ours is a pointer to a task, see `borrowed`.

@@ -74,6 +74,12 @@ impl Word {
     /// Gives up a reference. Returns whether the task is to be freed.
     #[must_use = "nobody else frees it"]
     pub(super) fn release(&self) -> bool {
+        // Nobody else refers to a task whose one reference is given up here, so nobody can add one.
+        // Ordering: Acquire, for who frees it.
+        let now = self.0.load(Ordering::Acquire);
+        if now & DONE != 0 && now / ONE == 1 {
+            return true;
+        }
         // Ordering: Release for what was done with the task, Acquire for who frees it.
         let before = self.0.fetch_sub(ONE, Ordering::AcqRel);
         before & DONE != 0 && before / ONE == 1
