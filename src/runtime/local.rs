@@ -14,7 +14,7 @@ use crate::runtime::directory::{KeyRef, Target};
 use crate::runtime::join::JoinHandle;
 use crate::runtime::partition::Partition;
 use crate::runtime::shared::{Message, Shared};
-use crate::runtime::tasks::{Entry, REMOTE};
+use crate::runtime::tasks::{Extra, REMOTE};
 use crate::sched::PartitionId;
 use crate::task::{self, Header, Runnable, TaskId};
 
@@ -130,8 +130,7 @@ impl Local {
         core.probe.spawned(runnable.header(), name.as_deref());
         core.tasks.insert(runnable.task(), partition, name);
         core.directory.task_added(partition);
-        let refused = core.push(partition, Queued::new(runnable));
-        assert!(refused.is_ok(), "a task was spawned into a partition that is gone");
+        core.queue(runnable);
     }
 
     /// Takes in a task that was spawned on another thread.
@@ -150,15 +149,13 @@ impl Local {
 
     /// Forgets a task whose future has just been dropped. What is left of it is to be dropped when
     /// nothing is borrowed.
-    pub(crate) fn task_ended(&self, header: &Header<Shared>) -> Option<Entry> {
+    pub(crate) fn task_ended(&self, header: &Header<Shared>) -> Option<Box<Extra>> {
         let mut core = self.core.borrow_mut();
-        let entry = core.tasks.remove(header.key());
         core.probe.ended(header.id());
-        if let Some(entry) = &entry {
-            core.forget_wants(entry.travels());
-            core.directory.task_removed(entry.partition());
-        }
-        entry
+        core.directory.task_removed(header.partition());
+        let extra = core.tasks.remove(header)?;
+        core.forget_wants(extra.travels.as_ref());
+        Some(extra)
     }
 
     /// Whether other threads have sent something that was not taken in yet.

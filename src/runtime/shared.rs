@@ -138,12 +138,12 @@ impl Home for Shared {
     }
 
     fn ended(header: &Header<Self>) {
-        if Blocking::owns(header.id()) {
+        // A future that never reached the loop may end anywhere.
+        if !header.has_arrived() {
             return;
         }
-        // Elsewhere the future never reached the loop, which then knows nothing of it.
-        let entry = context::with_loop_briefly(header.home(), |local| local.task_ended(header));
-        drop(entry);
+        let left = context::with_loop_briefly(header.home(), |local| local.task_ended(header));
+        drop(left);
     }
 
     fn unhandled(&self, id: TaskId, location: &'static Location<'static>, payload: Payload) {

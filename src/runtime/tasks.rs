@@ -19,10 +19,10 @@ pub(crate) struct Entry {
 }
 
 #[derive(Debug, Default)]
-struct Extra {
+pub(crate) struct Extra {
     name: Option<Box<str>>,
     /// There once it has been in a `within`.
-    travels: Option<Travels>,
+    pub(crate) travels: Option<Travels>,
     /// Of a task that was spawned on another thread: how many tasks there were before it.
     arrived: u64,
 }
@@ -116,10 +116,13 @@ impl Tasks {
         vacant.insert(Entry { task, extra });
     }
 
-    /// Forgets a task whose future has been dropped.
-    pub(crate) fn remove(&mut self, key: Key) -> Option<Entry> {
-        self.by_key(key)?;
-        Some(self.entries.remove(key.index as usize))
+    /// Forgets a task whose future has been dropped, which it does not free. Returns what else
+    /// there is to drop.
+    #[must_use = "it holds foreign values, which must not be dropped while anything is borrowed"]
+    pub(crate) fn remove(&mut self, header: &Header<Shared>) -> Option<Box<Extra>> {
+        let entry = self.entries.try_remove(header.index() as usize)?;
+        debug_assert_eq!(entry.task.header().id(), header.id(), "a task that lives has its slot");
+        entry.extra
     }
 
     #[inline]
