@@ -89,7 +89,8 @@ impl Core {
         ran: Ran<Shared>,
         mail: bool,
     ) -> Result<Queued, Ran<Shared>> {
-        if self.unasked == 0 || mail || self.directory.has_doomed() {
+        // What nothing refers to any more can wait for the end of these few handles.
+        if self.unasked == 0 || mail {
             return Err(ran);
         }
         let Some(turn) = &self.turn else { return Err(ran) };
