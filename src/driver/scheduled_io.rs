@@ -54,6 +54,8 @@ struct Half {
     owner: AtomicU64,
     /// Whether `waiters` holds a waker. Written with the lock held, read without.
     waited: AtomicBool,
+    /// How many deliveries have emptied the list, likewise.
+    deliveries: AtomicU64,
     waiters: Mutex<Waiters>,
 }
 
@@ -183,10 +185,15 @@ impl ScheduledIo {
         ready
     }
 
-    /// Leaves a place that `poll_listed` gave.
+    /// Leaves a place that `poll_listed` gave. After a delivery, which is the usual end of a wait,
+    /// nothing is left to leave.
+    #[inline]
     pub(crate) fn unlist(&self, direction: Direction, key: WaiterKey) {
-        let waker = self.half(direction).with(|waiters| waiters.leave(key));
-        drop(waker);
+        let half = self.half(direction);
+        // Ordering: Relaxed, since nothing is done with what was in the place.
+        if half.deliveries.load(Ordering::Relaxed) == key.deliveries {
+            drop(half.with(|waiters| waiters.leave(key)));
+        }
     }
 }
 
@@ -196,6 +203,7 @@ impl Half {
             state: AtomicU64::new(if ready { READY } else { 0 }),
             owner: AtomicU64::new(owner.to_bits()),
             waited: AtomicBool::new(false),
+            deliveries: AtomicU64::new(0),
             waiters: Mutex::new(Waiters::default()),
         }
     }
@@ -238,7 +246,8 @@ impl Half {
         if let Some(ready) = self.ready() {
             return (place, Poll::Ready(ready));
         }
-        if self.with(|waiters| waiters.holds(listed, waker)) {
+        // Who comes for the first time is not there yet.
+        if listed != Some(None) && self.with(|waiters| waiters.holds(listed, waker)) {
             // Since the waker has not been taken, no event was delivered; one that was harvested
             // may have found it, so the second look below is needed as much.
             return (place, self.ready().map_or(Poll::Pending, Poll::Ready));
@@ -252,7 +261,10 @@ impl Half {
 
     fn take_wakers(&self, wakers: &mut Vec<Waker>) {
         if self.waited.load(Ordering::SeqCst) {
-            self.with(|waiters| waiters.take(wakers));
+            self.with(|waiters| {
+                waiters.take(wakers);
+                self.deliveries.store(waiters.deliveries, Ordering::Relaxed);
+            });
         }
     }
 
@@ -260,8 +272,15 @@ impl Half {
     fn with<R>(&self, f: impl FnOnce(&mut Waiters) -> R) -> R {
         let mut waiters = self.waiters.lock().expect("no code that panics runs under this lock");
         let result = f(&mut waiters);
-        self.waited.store(!waiters.is_empty(), Ordering::SeqCst);
-        in_one_order();
+        let waited = !waiters.is_empty();
+        // Ordering: Relaxed, since writes have the order of the lock.
+        if self.waited.load(Ordering::Relaxed) != waited {
+            // Ordering: SeqCst for the first who waits, see `ScheduledIo::has_waiter`. Who joins
+            // another is found by the delivery to that one, or comes after it, and so after the
+            // event.
+            self.waited.store(waited, Ordering::SeqCst);
+            in_one_order();
+        }
         result
     }
 }

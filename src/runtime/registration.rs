@@ -483,13 +483,18 @@ impl<'a> Listed<'a> {
         Self { registration, direction, key: None }
     }
 
+    #[inline]
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Seen>> {
-        let io = &self.registration.io;
-        if let Some(ready) = io.ready(self.direction) {
-            return Poll::Ready(ready);
+        match self.registration.io.ready(self.direction) {
+            Some(ready) => Poll::Ready(ready),
+            None => self.wait(cx),
         }
+    }
+
+    #[inline(never)]
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Seen>> {
         self.registration.claim(self.direction);
-        io.poll_listed(self.direction, &mut self.key, cx)
+        self.registration.io.poll_listed(self.direction, &mut self.key, cx)
     }
 }
 

@@ -76,6 +76,39 @@ fn leave_against_event() {
     });
 }
 
+/// A task that joins another as the event comes sees it, or is woken by it: by the delivery that the
+/// other waited for, or by its own.
+#[test]
+fn join_against_event() {
+    let outcomes = Outcomes::default();
+    let noted = outcomes.clone();
+    model(move || {
+        let io = source();
+        let (first, waker) = Wakes::new();
+        let (second, joiner) = Wakes::new();
+        let mut key = None;
+        let mut cx = Context::from_waker(&waker);
+        assert!(io.poll_listed(Direction::Read, &mut key, &mut cx).is_pending());
+        let joining = {
+            let io = io.clone();
+            thread::spawn(move || {
+                let mut key = None;
+                let mut cx = Context::from_waker(&joiner);
+                (io.poll_listed(Direction::Read, &mut key, &mut cx).is_pending(), key)
+            })
+        };
+        event(&io);
+        let (pends, joined) = joining.join().unwrap();
+        assert_eq!(first.count(), 1);
+        assert!(!pends || second.count() == 1, "a wake is lost");
+        for key in [key, joined].into_iter().flatten() {
+            io.unlist(Direction::Read, key);
+        }
+        noted.note(usize::from(pends));
+    });
+    outcomes.assert(&[0, 1]);
+}
+
 /// A task that found nothing, and says so, does not undo an event that came since it looked.
 #[test]
 fn clear_against_event() {

@@ -5,20 +5,26 @@ use std::task::Waker;
 
 use slab::Slab;
 
-/// A place in the list.
+/// A future's place, until the next delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct WaiterKey(usize);
+pub(crate) struct WaiterKey {
+    /// In the list, or `FIRST`.
+    index: usize,
+    /// How many deliveries there had been.
+    pub(super) deliveries: u64,
+}
 
-/// One slot for poll-style callers, and a list for futures.
-///
-/// A place in the list stays its future's own until the future leaves; the waker in it is taken
-/// at each delivery.
+const FIRST: usize = usize::MAX;
+
+/// One slot for poll-style callers, and places for futures, which a delivery empties.
 #[derive(Default)]
 pub(super) struct Waiters {
     slot: Option<Waker>,
-    list: Slab<Option<Waker>>,
-    /// Places whose waker has not been taken.
-    listed: usize,
+    /// Mostly there is one future.
+    first: Option<Waker>,
+    list: Slab<Waker>,
+    /// How often places were emptied.
+    pub(super) deliveries: u64,
     awaited: bool,
 }
 
@@ -29,7 +35,7 @@ impl Waiters {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.slot.is_none() && self.listed == 0
+        self.slot.is_none() && self.first.is_none() && self.list.is_empty()
     }
 
     /// Whether the place holds a waker that does what `waker` does.
@@ -37,7 +43,9 @@ impl Waiters {
         let held = match place {
             None => self.slot.as_ref(),
             Some(None) => None,
-            Some(Some(key)) => self.list[key.0].as_ref(),
+            Some(Some(key)) if !self.has(key) => None,
+            Some(Some(key)) if key.index == FIRST => self.first.as_ref(),
+            Some(Some(key)) => self.list.get(key.index),
         };
         held.is_some_and(|held| held.will_wake(waker))
     }
@@ -49,31 +57,40 @@ impl Waiters {
         waker: Waker,
     ) -> (Option<WaiterKey>, Option<Waker>) {
         self.awaited = true;
-        match place {
-            None => (None, self.slot.replace(waker)),
-            Some(None) => {
-                self.listed += 1;
-                (Some(WaiterKey(self.list.insert(Some(waker)))), None)
-            }
-            Some(Some(key)) => {
-                let old = self.list[key.0].replace(waker);
-                self.listed += usize::from(old.is_none());
-                (Some(key), old)
-            }
+        let Some(place) = place else { return (None, self.slot.replace(waker)) };
+        let key = place.filter(|key| self.has(*key));
+        if key.is_some_and(|key| key.index == FIRST) || (key.is_none() && self.first.is_none()) {
+            let key = WaiterKey { index: FIRST, deliveries: self.deliveries };
+            return (Some(key), self.first.replace(waker));
         }
+        if let Some(key) = key {
+            return (Some(key), Some(std::mem::replace(&mut self.list[key.index], waker)));
+        }
+        let index = self.list.insert(waker);
+        (Some(WaiterKey { index, deliveries: self.deliveries }), None)
     }
 
+    /// Whether there was no delivery since the place was taken.
+    fn has(&self, key: WaiterKey) -> bool {
+        key.deliveries == self.deliveries
+    }
+
+    /// A delivery: all who wait, and nobody waits any more.
+    #[inline]
     pub(super) fn take(&mut self, wakers: &mut Vec<Waker>) {
         wakers.extend(self.slot.take());
-        if self.listed > 0 {
-            wakers.extend(self.list.iter_mut().filter_map(|(_, waker)| waker.take()));
-            self.listed = 0;
+        // Counted even if nobody has a place: those who left need not be told apart.
+        self.deliveries += 1;
+        wakers.extend(self.first.take());
+        if !self.list.is_empty() {
+            wakers.extend(self.list.drain());
         }
     }
 
     pub(super) fn leave(&mut self, key: WaiterKey) -> Option<Waker> {
-        let waker = self.list.remove(key.0);
-        self.listed -= usize::from(waker.is_some());
-        waker
+        if !self.has(key) {
+            return None;
+        }
+        if key.index == FIRST { self.first.take() } else { self.list.try_remove(key.index) }
     }
 }
