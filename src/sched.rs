@@ -44,6 +44,7 @@
 #![forbid(unsafe_code)]
 
 mod arena;
+mod cold;
 mod dispatch;
 mod heap;
 mod owners;

@@ -3,9 +3,8 @@
 use std::collections::VecDeque;
 use std::ops::{Index, IndexMut};
 
-use super::partition::{
-    Cold, GroupId, NONE, Node, OVERFLOWED, PartitionId, Place, next_generation,
-};
+use super::cold::{Cold, Colds};
+use super::partition::{GroupId, NONE, Node, PartitionId, Place, next_generation};
 use super::units::Weight;
 
 /// Partitions and groups side by side, so that a ring links them by bare indices.
@@ -14,15 +13,15 @@ use super::units::Weight;
 #[derive(Debug)]
 pub(super) struct Arena<H> {
     nodes: Vec<Node<H>>,
-    /// Apart from the nodes, so that a node stays one cache line.
-    cold: Vec<Cold<H>>,
+    /// Apart from the nodes, so that a node stays one cache line, and lent to those that need it.
+    colds: Colds<H>,
     vacant: u32,
     len: usize,
 }
 
 impl<H> Arena<H> {
     pub(super) fn new() -> Self {
-        Self { nodes: Vec::new(), cold: Vec::new(), vacant: NONE, len: 0 }
+        Self { nodes: Vec::new(), colds: Colds::new(), vacant: NONE, len: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -48,9 +47,7 @@ impl<H> Arena<H> {
         node.ahead = 0;
         node.place = Place::Idle;
         node.flags = 0;
-        let cold = &mut self.cold[index as usize];
-        cold.weight = weight;
-        cold.forgiven = 0;
+        self.set_weight(index, weight);
         index
     }
 
@@ -73,10 +70,10 @@ impl<H> Arena<H> {
             group: NONE,
             len: 0,
             ahead: 0,
+            cold: NONE,
             place: Place::Vacant,
             flags: 0,
         });
-        self.cold.push(Cold { weight: Weight::ONE, forgiven: 0, rest: VecDeque::new() });
         index
     }
 
@@ -88,7 +85,8 @@ impl<H> Arena<H> {
         node.place = Place::Vacant;
         node.next = self.vacant;
         self.vacant = index;
-        let mut handles = std::mem::take(&mut self.cold[index as usize].rest);
+        let cold = std::mem::replace(&mut node.cold, NONE);
+        let mut handles = self.colds.dissolve(cold);
         handles.extend(node.front.take());
         // The first handle was put last.
         handles.rotate_right(usize::from(node.len > 0));
@@ -115,12 +113,29 @@ impl<H> Arena<H> {
         if node.is_partition(id.generation) { Some(node) } else { None }
     }
 
-    pub(super) fn cold(&self, index: u32) -> &Cold<H> {
-        &self.cold[index as usize]
+    /// Returns the cold part of a node, if it has one.
+    pub(super) fn cold(&self, index: u32) -> Option<&Cold<H>> {
+        self.colds.get(self.nodes[index as usize].cold)
     }
 
+    /// Returns the cold part of a node, which is lent one if it has none.
     pub(super) fn cold_mut(&mut self, index: u32) -> &mut Cold<H> {
-        &mut self.cold[index as usize]
+        self.colds.get_or_lend(&mut self.nodes[index as usize].cold)
+    }
+
+    pub(super) fn weight(&self, index: u32) -> Weight {
+        self.cold(index).map_or(Weight::ONE, |cold| cold.weight)
+    }
+
+    pub(super) fn set_weight(&mut self, index: u32, weight: Weight) {
+        if weight != self.weight(index) {
+            self.cold_mut(index).weight = weight;
+        }
+    }
+
+    /// Takes back the cold part of a node that has nothing queued, unless it remembers something.
+    pub(super) fn warm(&mut self, index: u32) {
+        self.colds.take_back(&mut self.nodes[index as usize].cold);
     }
 
     /// Queues a handle at the tail.
@@ -140,9 +155,8 @@ impl<H> Arena<H> {
     #[inline(never)]
     fn enqueue_behind(&mut self, index: u32, handle: H) {
         let node = &mut self.nodes[index as usize];
-        node.set(OVERFLOWED, true);
         node.len += 1;
-        self.cold[index as usize].rest.push_back(handle);
+        self.colds.get_or_lend(&mut node.cold).rest.push_back(handle);
     }
 
     /// Takes the handle at the front.
@@ -153,7 +167,7 @@ impl<H> Arena<H> {
         node.len -= 1;
         node.ahead = node.ahead.saturating_sub(1);
         if node.len > 0 {
-            node.front = self.cold[index as usize].rest.pop_front();
+            node.front = self.colds[node.cold].rest.pop_front();
         }
         Some(handle)
     }
@@ -161,16 +175,17 @@ impl<H> Arena<H> {
     /// Swaps the handle at the front with the one at a place of the queue, from 0.
     #[cfg(feature = "mutants")]
     pub(super) fn bring_forward(&mut self, index: u32, place: usize) {
-        let front = &mut self.nodes[index as usize].front;
-        if let (Some(front), Some(behind)) = (front, place.checked_sub(1)) {
-            std::mem::swap(front, &mut self.cold[index as usize].rest[behind]);
+        let node = &mut self.nodes[index as usize];
+        if let (Some(front), Some(behind)) = (&mut node.front, place.checked_sub(1)) {
+            std::mem::swap(front, &mut self.colds[node.cold].rest[behind]);
         }
     }
 
     /// Returns what is queued, first come first.
     #[cfg(test)]
     pub(super) fn handles(&self, index: u32) -> impl Iterator<Item = &H> {
-        self.nodes[index as usize].front.iter().chain(&self.cold[index as usize].rest)
+        let behind = self.cold(index).into_iter().flat_map(|cold| &cold.rest);
+        self.nodes[index as usize].front.iter().chain(behind)
     }
 
     /// Takes the first handle that `is_it`, from wherever it is in the queue.
@@ -179,7 +194,7 @@ impl<H> Arena<H> {
         if is_it(node.front.as_ref()?) {
             return self.dequeue(index);
         }
-        let rest = &mut self.cold[index as usize].rest;
+        let rest = &mut self.colds.get_mut(node.cold)?.rest;
         let at = rest.iter().position(is_it)?;
         node.len -= 1;
         // The first handle is not in `rest`.
@@ -212,6 +227,36 @@ mod tests {
     fn a_node_is_one_cache_line() {
         assert_eq!(size_of::<Node<Box<u8>>>(), 64);
         assert_eq!(size_of::<Node<std::num::NonZeroU32>>(), 64);
+    }
+
+    /// Who has one handle at a time has no cold part, and who is idle has none left.
+    #[test]
+    fn a_cold_part_is_lent_for_as_long_as_it_is_needed() {
+        let mut arena = Arena::new();
+        let (a, b) = (arena.insert(NONE, 1, Weight::ONE), arena.insert(NONE, 1, Weight::ONE));
+        arena.enqueue(a, 1);
+        assert_eq!((arena.cold(a).is_some(), arena.colds.lent()), (false, 0));
+        for (index, lent) in [(a, 1), (b, 1)] {
+            arena.enqueue(index, 2);
+            arena.enqueue(index, 3);
+            assert_eq!(arena.colds.lent(), lent);
+            while arena.dequeue(index).is_some() {}
+            arena.warm(index);
+            assert_eq!(arena.colds.lent(), 0);
+        }
+        // What was forgiven is remembered until the node goes, and so is a weight.
+        arena.cold_mut(a).forgiven = 7;
+        arena.set_weight(b, Weight::of(3));
+        (arena.warm(a), arena.warm(b));
+        assert_eq!(arena.cold(a).map(|cold| cold.forgiven), Some(7));
+        assert_eq!(arena.weight(b), Weight::of(3));
+        assert_eq!((arena.remove(a), arena.remove(b)), ([].into(), [].into()));
+        assert_eq!(arena.colds.lent(), 0);
+        for _ in 0..2 {
+            let index = arena.insert(NONE, 1, Weight::ONE);
+            let cold = arena.cold_mut(index);
+            assert_eq!((cold.forgiven, cold.weight), (0, Weight::ONE));
+        }
     }
 
     #[test]

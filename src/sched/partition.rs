@@ -1,7 +1,5 @@
 //! The names of partitions and groups, and the record the scheduler keeps of each.
 
-use std::collections::VecDeque;
-
 use super::units::Weight;
 
 /// No node, no group: the end of a list.
@@ -104,8 +102,6 @@ pub(super) const RESUMES: u8 = 1 << 4;
 pub(super) const GROUP: u8 = 1 << 5;
 /// Waits for the price of the handle that made it.
 pub(super) const UNPRICED: u8 = 1 << 6;
-/// Has used its overflow queue since it last was idle.
-pub(super) const OVERFLOWED: u8 = 1 << 7;
 
 /// What is touched when a partition is woken, picked or charged, in one cache line.
 #[derive(Debug)]
@@ -127,6 +123,8 @@ pub(super) struct Node<H> {
     pub(super) len: u32,
     /// Handles queued ahead of the marker; says nothing while there is no marker.
     pub(super) ahead: u32,
+    /// Its [`Cold`](super::cold::Cold) part, or [`NONE`].
+    pub(super) cold: u32,
     pub(super) place: Place,
     pub(super) flags: u8,
 }
@@ -181,26 +179,6 @@ impl<H> Node<H> {
     /// Puts the marker behind all that is queued.
     pub(super) fn marker_to_tail(&mut self) {
         self.ahead = self.len;
-    }
-}
-
-/// What is rarely touched.
-#[derive(Debug)]
-pub(super) struct Cold<H> {
-    pub(super) weight: Weight,
-    /// Debt over the limit that was let go, in cost units.
-    pub(super) forgiven: u64,
-    /// The handles behind the first.
-    pub(super) rest: VecDeque<H>,
-}
-
-impl<H> Cold<H> {
-    /// Lets go of what a burst left behind. The burst paid for it: a queue this long took as many
-    /// pushes.
-    pub(super) fn trim(&mut self) {
-        if self.rest.capacity() > 1024 {
-            self.rest.shrink_to(64);
-        }
     }
 }
 

@@ -9,7 +9,7 @@
 //! test holds them to a constant.
 
 use super::arena::Arena;
-use super::partition::{NEWBORN, NONE, OVERFLOWED, Place, RESUMES, Tag};
+use super::partition::{NEWBORN, NONE, Place, RESUMES, Tag};
 use super::settings::Limits;
 #[cfg(feature = "mutants")]
 use super::settings::Mutation;
@@ -334,9 +334,8 @@ impl Ring {
         self.current = NONE;
         let node = &mut nodes[index];
         node.place = Place::Idle;
-        if node.has(OVERFLOWED) {
-            node.set(OVERFLOWED, false);
-            nodes.cold_mut(index).trim();
+        if node.cold != NONE {
+            nodes.warm(index);
         }
         self.leave();
     }

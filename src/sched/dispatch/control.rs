@@ -222,6 +222,7 @@ impl<H> Dispatcher<H> {
             // A newborn that waits for its price is not in line.
             node.place = Place::Idle;
             node.set(RESUMES, false);
+            self.nodes.warm(index);
         }
         Some(handle)
     }
@@ -310,20 +311,20 @@ impl<H> Dispatcher<H> {
         let node = &mut self.nodes[index];
         node.spent = scale(node.spent, grant, node.allotment);
         node.allotment = grant;
-        self.nodes.cold_mut(index).weight = weight;
+        self.nodes.set_weight(index, weight);
     }
 
     /// Returns the weight of a partition.
     #[must_use]
     pub fn weight(&self, id: PartitionId) -> Option<Weight> {
-        Some(self.nodes.cold(self.nodes.find(id)?).weight)
+        Some(self.nodes.weight(self.nodes.find(id)?))
     }
 
     /// Returns the weight of a group.
     #[must_use]
     pub fn group_weight(&self, id: GroupId) -> Option<Weight> {
         self.group_key(id)?;
-        Some(self.nodes.cold(id.index).weight)
+        Some(self.nodes.weight(id.index))
     }
 
     /// Returns what a round at the root grants a group, in cost units.
@@ -447,7 +448,8 @@ impl<H> Dispatcher<H> {
     /// Returns the debt beyond the limit that was let go so far, in cost units.
     #[must_use]
     pub fn forgiven(&self, id: PartitionId) -> Option<u64> {
-        Some(self.nodes.cold(self.nodes.find(id)?).forgiven)
+        let index = self.nodes.find(id)?;
+        Some(self.nodes.cold(index).map_or(0, |cold| cold.forgiven))
     }
 
     /// Returns how many newborns were held back for a round so far, groups among them.
