@@ -27,6 +27,7 @@ pub(crate) mod core;
 mod directory;
 mod enter;
 mod handle;
+mod info;
 pub(crate) mod inside;
 mod join;
 mod join_set;

@@ -87,6 +87,12 @@ impl Counters {
         self.tasks.add(change as u64);
     }
 
+    /// Whether tasks are there that came and did not go.
+    #[inline]
+    pub(crate) fn has_tasks(&self) -> bool {
+        self.tasks.get() > 0
+    }
+
     /// Counts a timer that fired `late_ns` after its deadline.
     #[inline]
     pub(crate) fn timer_late(&self, late_ns: u64) {

@@ -1,20 +1,21 @@
 //! The directory of partitions: who exists, by which name, and until when.
 
 use std::hash::{Hash, Hasher};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
-use indexmap::{Equivalent, IndexMap};
+use indexmap::{Equivalent, IndexMap, IndexSet};
 
 use crate::driver::PollerId;
 use crate::instrument::Counters;
 use crate::runtime::core::Core;
-use crate::runtime::partition::{Partition, PartitionRef};
+use crate::runtime::info::PartitionInfo;
+use crate::runtime::partition::Partition;
 use crate::runtime::shared::Shared;
 use crate::sched::{GroupId, PartitionId, Timestamp, Weight};
 
 /// What a partition is found by.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Key {
     Name(Box<str>),
     /// Of any integer type: the same number is the same partition.
@@ -22,7 +23,7 @@ pub(crate) enum Key {
 }
 
 /// A key on loan, so that looking a name up allocates nothing.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyRef<'a> {
     Name(&'a str),
     Number(i128),
@@ -33,22 +34,6 @@ impl Hash for KeyRef<'_> {
         match self {
             Self::Name(name) => name.hash(state),
             Self::Number(number) => number.hash(state),
-        }
-    }
-}
-
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.as_ref().hash(state);
-    }
-}
-
-impl Equivalent<Key> for KeyRef<'_> {
-    fn equivalent(&self, key: &Key) -> bool {
-        match (self, key) {
-            (Self::Name(a), Key::Name(b)) => **a == **b,
-            (Self::Number(a), Key::Number(b)) => a == b,
-            _ => false,
         }
     }
 }
@@ -80,33 +65,64 @@ pub(crate) enum Target {
     Partition(Partition),
 }
 
-/// What anyone may see of a partition.
-#[derive(Debug)]
-pub(crate) struct PartitionInfo {
-    pub(crate) id: PartitionId,
-    pub(crate) key: Option<Key>,
-    pub(crate) group: Option<Arc<str>>,
-    pub(crate) weight: AtomicU32,
-    pub(crate) closed: AtomicBool,
-    pub(crate) counters: Counters,
-}
-
-/// What the loop keeps of a partition.
+/// What the loop keeps of a partition; the rest is known to `info` and to the dispatcher.
 #[derive(Debug)]
 struct Record {
-    /// As in `info`, which is another cache line away.
-    id: PartitionId,
     info: Arc<PartitionInfo>,
-    group: Option<GroupId>,
-    /// Its own; of no account in a group, which has one for all.
-    poller: PollerId,
-    tasks: usize,
-    /// Handles given out, each of which will be released once.
-    handles: usize,
-    handle: Weak<PartitionRef>,
+    /// Of the id in `info`, which is another cache line away.
+    generation: u32,
     /// Whether it has timers or sources, so that its queue carries a marker.
     marked: bool,
     doomed: bool,
+}
+
+impl Record {
+    #[inline]
+    fn is(&self, id: PartitionId) -> bool {
+        self.generation == generation(id)
+    }
+
+    fn is_used(&self) -> bool {
+        self.marked || self.info.is_referred_to()
+    }
+}
+
+/// What tells an id from the others of its slot.
+#[inline]
+fn generation(id: PartitionId) -> u32 {
+    (id.to_bits() >> 32) as u32
+}
+
+/// A partition that goes by a key, as what that key is kept in.
+#[derive(Debug)]
+struct Keyed(Arc<PartitionInfo>);
+
+impl Keyed {
+    fn key(&self) -> Option<KeyRef<'_>> {
+        self.0.key()
+    }
+}
+
+impl Hash for Keyed {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        if let Some(key) = self.key() {
+            key.hash(state);
+        }
+    }
+}
+
+impl PartialEq for Keyed {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Keyed {}
+
+impl Equivalent<Keyed> for KeyRef<'_> {
+    fn equivalent(&self, keyed: &Keyed) -> bool {
+        keyed.key() == Some(*self)
+    }
 }
 
 #[derive(Debug)]
@@ -119,9 +135,11 @@ struct Group {
 #[derive(Debug)]
 pub(crate) struct Directory {
     records: Vec<Option<Record>>,
-    keys: IndexMap<Key, PartitionId>,
+    keys: IndexSet<Keyed>,
     groups: IndexMap<Arc<str>, GroupId>,
     group_records: IndexMap<GroupId, Group>,
+    /// Of the partitions that have one of their own, and are in no group.
+    pollers: IndexMap<PartitionId, PollerId>,
     /// How many carry a marker.
     marked: usize,
     /// Nothing seems to refer to these any more; looked at again between two handles.
@@ -145,49 +163,45 @@ impl Directory {
     pub(crate) fn new(root: PartitionId, now: u64) -> Self {
         let mut directory = Self {
             records: Vec::new(),
-            keys: IndexMap::new(),
+            keys: IndexSet::new(),
             groups: IndexMap::new(),
             group_records: IndexMap::new(),
+            pollers: IndexMap::new(),
             marked: 0,
             doomed: Vec::new(),
             shrunk: Vec::new(),
             due: Vec::new(),
         };
-        directory.insert(PartitionInfo::new(root, None, None, Weight::ONE, now), None);
+        directory.insert(PartitionInfo::new(root, None, None, Weight::ONE, now));
         directory
     }
 
-    fn insert(&mut self, info: PartitionInfo, group: Option<GroupId>) {
+    fn insert(&mut self, info: PartitionInfo) {
         let index = info.id.index();
         if self.records.len() <= index {
             self.records.resize_with(index + 1, || None);
         }
-        self.records[index] = Some(Record {
-            id: info.id,
-            info: Arc::new(info),
-            group,
-            poller: PollerId::SHARED,
-            tasks: 0,
-            handles: 0,
-            handle: Weak::new(),
-            marked: false,
-            doomed: false,
-        });
+        let generation = generation(info.id);
+        let info = Arc::new(info);
+        if info.key().is_some() {
+            self.keys.insert(Keyed(info.clone()));
+        }
+        self.records[index] = Some(Record { info, generation, marked: false, doomed: false });
     }
 
     #[inline]
     fn get(&self, id: PartitionId) -> Option<&Record> {
-        self.records.get(id.index())?.as_ref().filter(|record| record.id == id)
+        self.records.get(id.index())?.as_ref().filter(|record| record.is(id))
     }
 
     #[inline]
     fn get_mut(&mut self, id: PartitionId) -> Option<&mut Record> {
-        self.records.get_mut(id.index())?.as_mut().filter(|record| record.id == id)
+        self.records.get_mut(id.index())?.as_mut().filter(|record| record.is(id))
     }
 
     #[inline]
     pub(crate) fn counters(&self, id: PartitionId) -> Option<&Counters> {
-        self.get(id).map(|record| &record.info.counters)
+        self.get(id).map(|record| record.info.counters())
     }
 
     pub(crate) fn info(&self, id: PartitionId) -> Option<&Arc<PartitionInfo>> {
@@ -195,12 +209,7 @@ impl Directory {
     }
 
     pub(crate) fn find(&self, key: KeyRef<'_>) -> Option<PartitionId> {
-        self.keys.get(&key).copied()
-    }
-
-    pub(crate) fn poller(&self, id: PartitionId) -> PollerId {
-        let Some(record) = self.get(id) else { return PollerId::SHARED };
-        record.group.map_or(record.poller, |group| self.group_records[&group].poller)
+        self.keys.get(&key).map(|keyed| keyed.0.id)
     }
 
     /// Whether another partition than `id` has timers or sources.
@@ -226,7 +235,7 @@ impl Directory {
 
     #[cfg(feature = "mutants")]
     pub(crate) fn ids(&self) -> impl Iterator<Item = PartitionId> {
-        self.records.iter().flatten().map(|record| record.id)
+        self.records.iter().flatten().map(|record| record.info.id)
     }
 
     /// Returns how many groups there are.
@@ -237,48 +246,31 @@ impl Directory {
 
     #[inline]
     pub(crate) fn task_added(&mut self, id: PartitionId) {
-        if let Some(record) = self.get_mut(id) {
-            record.tasks += 1;
-            record.info.counters.tasks(1);
+        if let Some(counters) = self.counters(id) {
+            counters.tasks(1);
         }
     }
 
     #[inline]
     pub(crate) fn task_removed(&mut self, id: PartitionId) {
-        if let Some(record) = self.get_mut(id) {
-            record.tasks -= 1;
-            record.info.counters.tasks(-1);
-            if record.tasks == 0 {
+        if let Some(counters) = self.counters(id) {
+            counters.tasks(-1);
+            if !counters.has_tasks() {
                 self.check_unused(id);
             }
         }
     }
 
-    /// Counts a released handle.
-    pub(crate) fn released(&mut self, id: PartitionId) {
-        if let Some(record) = self.get_mut(id) {
-            record.handles -= 1;
-            self.check_unused(id);
-        }
-    }
-
-    /// Returns a handle to a partition that exists: the one that is out there, or a new one.
-    pub(crate) fn handle(&mut self, id: PartitionId, shared: &Arc<Shared>) -> Option<Partition> {
-        let record = self.get_mut(id)?;
-        if let Some(handle) = record.handle.upgrade() {
-            return Some(Partition::from_ref(handle));
-        }
-        let handle = Arc::new(PartitionRef::new(shared.clone(), record.info.clone()));
-        record.handle = Arc::downgrade(&handle);
-        record.handles += 1;
-        Some(Partition::from_ref(handle))
+    /// Returns a handle to a partition that exists.
+    pub(crate) fn handle(&self, id: PartitionId, shared: &Arc<Shared>) -> Option<Partition> {
+        self.info(id).map(|info| Partition::new(shared, info))
     }
 
     /// Condemns a partition that no task and no handle refers to, unless that changes until the
     /// running handle ends: what the handle does may well refer to it again.
     pub(crate) fn check_unused(&mut self, id: PartitionId) {
         if let Some(record) = self.get_mut(id) {
-            if record.tasks == 0 && record.handles == 0 && !record.marked && !record.doomed {
+            if !record.doomed && !record.is_used() {
                 record.doomed = true;
                 self.doomed.push(id);
             }
@@ -288,35 +280,6 @@ impl Directory {
     #[inline]
     pub(crate) fn has_doomed(&self) -> bool {
         !self.doomed.is_empty() || !self.shrunk.is_empty()
-    }
-}
-
-impl PartitionInfo {
-    fn new(
-        id: PartitionId,
-        key: Option<Key>,
-        group: Option<Arc<str>>,
-        weight: Weight,
-        now: u64,
-    ) -> Self {
-        Self {
-            id,
-            key,
-            group,
-            weight: AtomicU32::new(weight.get()),
-            closed: AtomicBool::new(false),
-            counters: Counters::new(now),
-        }
-    }
-
-    /// The name as people read it.
-    pub(crate) fn name(&self) -> String {
-        match &self.key {
-            Some(Key::Name(name)) => name.to_string(),
-            Some(Key::Number(number)) => number.to_string(),
-            None if self.id.index() == 0 => "ROOT".to_owned(),
-            None => format!("#{}", self.id.index()),
-        }
     }
 }
 
@@ -342,12 +305,9 @@ impl Core {
             Err(_) => unreachable!("a group in the directory is known to the dispatcher"),
         };
         let name = group.map(|group| self.directory.group_records[&group].name.clone());
-        let info = PartitionInfo::new(id, plan.key.clone(), name, weight, self.now());
+        let info = PartitionInfo::new(id, plan.key, name, weight, self.now());
         self.probe.created(&info, group);
-        self.directory.insert(info, group);
-        if let Some(key) = plan.key {
-            self.directory.keys.insert(key, id);
-        }
+        self.directory.insert(info);
         self.publish(id, shared);
         id
     }
@@ -389,15 +349,18 @@ impl Core {
 
     /// Gives a partition, or the group it is in, a poller of its own.
     pub(crate) fn set_poller(&mut self, id: PartitionId, poller: PollerId) {
-        let Some(record) = self.directory.get_mut(id) else { return };
-        match record.group {
-            Some(group) => self.directory.group_records[&group].poller = poller,
-            None => record.poller = poller,
+        if let Some(group) = self.sched.group_of(id) {
+            self.directory.group_records[&group].poller = poller;
+        } else if self.sched.contains(id) {
+            self.directory.pollers.insert(id, poller);
         }
     }
 
     pub(crate) fn poller_of(&self, id: PartitionId) -> PollerId {
-        self.directory.poller(id)
+        match self.sched.group_of(id) {
+            Some(group) => self.directory.group_records[&group].poller,
+            None => self.directory.pollers.get(&id).copied().unwrap_or(PollerId::SHARED),
+        }
     }
 
     pub(crate) fn set_weight(&mut self, id: PartitionId, weight: Weight) {
@@ -422,7 +385,7 @@ impl Core {
     /// Whether a partition takes in new work. What runs in a closed one may still spawn there.
     pub(crate) fn is_open(&self, id: PartitionId) -> bool {
         match self.directory.get(id) {
-            Some(record) => !record.info.closed.load(Ordering::Relaxed) || self.is_inside(id),
+            Some(record) => !record.info.is_closed() || self.is_inside(id),
             None => false,
         }
     }
@@ -433,8 +396,7 @@ impl Core {
         while let Some(id) = self.directory.doomed.pop() {
             let Some(record) = self.directory.get_mut(id) else { continue };
             record.doomed = false;
-            let used = record.tasks > 0 || record.handles > 0 || record.marked;
-            if used || id == self.sched.root() || id == self.main {
+            if record.is_used() || id == self.sched.root() || id == self.main {
                 continue;
             }
             self.free(id, shared, &mut pollers);
@@ -460,20 +422,21 @@ impl Core {
     }
 
     fn free(&mut self, id: PartitionId, shared: &Shared, pollers: &mut Vec<PollerId>) {
+        let group = self.sched.group_of(id);
         let handles = self.sched.remove(id).expect("the directory and the dispatcher agree");
         assert!(handles.is_empty(), "a partition without tasks has handles");
         self.probe.freed(id);
         let Some(record) = self.directory.records[id.index()].take() else { return };
-        if let Some(key) = &record.info.key {
-            self.directory.keys.swap_remove(key);
+        if let Some(key) = record.info.key() {
+            self.directory.keys.swap_remove(&key);
         }
         self.publish(id, shared);
-        match record.group {
+        match group {
             Some(group) if !self.directory.shrunk.contains(&group) => {
                 self.directory.shrunk.push(group);
             }
             Some(_) => {}
-            None => pollers.extend((record.poller != PollerId::SHARED).then_some(record.poller)),
+            None => pollers.extend(self.directory.pollers.swap_remove(&id)),
         }
     }
 }

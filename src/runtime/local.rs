@@ -204,7 +204,7 @@ impl Local {
                 self.arrive(task, &target);
                 drop(target);
             }
-            Message::Release(id) => self.core.borrow_mut().directory.released(id),
+            Message::Release(id) => self.core.borrow_mut().directory.check_unused(id),
             Message::CancelTimer(id) => self.cancel_timer(id),
             Message::Deregister(id) => self.deregister(id),
             Message::Call(call) => self.shared.panic_hook.contain(|| call(self)),

@@ -10,7 +10,8 @@ use std::sync::atomic::Ordering;
 use crate::driver::PollerId;
 use crate::instrument::PartitionMetrics;
 use crate::runtime::context;
-use crate::runtime::directory::{Key, KeyRef, PartitionInfo, Plan, Target};
+use crate::runtime::directory::{Key, KeyRef, Plan, Target};
+use crate::runtime::info::PartitionInfo;
 use crate::runtime::join::JoinHandle;
 use crate::runtime::local::{Birth, Local};
 use crate::runtime::shared::{Message, Shared};
@@ -41,28 +42,25 @@ use crate::sched::{PartitionId, Weight};
 ///     assert_eq!(Partition::named("bulk"), bulk);
 /// });
 /// ```
-#[derive(Clone)]
 pub struct Partition {
-    inner: Arc<PartitionRef>,
-}
-
-/// One reference of the outside to a partition; released when dropped.
-pub(crate) struct PartitionRef {
     shared: Arc<Shared>,
     info: Arc<PartitionInfo>,
     /// Whether it keeps the partition alive.
     counted: bool,
 }
 
-impl PartitionRef {
-    pub(crate) fn new(shared: Arc<Shared>, info: Arc<PartitionInfo>) -> Self {
-        Self { shared, info, counted: true }
+impl Clone for Partition {
+    fn clone(&self) -> Self {
+        if self.counted {
+            self.info.hold();
+        }
+        Self { shared: self.shared.clone(), info: self.info.clone(), counted: self.counted }
     }
 }
 
-impl Drop for PartitionRef {
+impl Drop for Partition {
     fn drop(&mut self) {
-        if !self.counted {
+        if !self.counted || !self.info.release() {
             return;
         }
         let id = self.info.id;
@@ -71,7 +69,7 @@ impl Drop for PartitionRef {
         let released =
             context::with_loop(&self.shared, |local| match local.core.try_borrow_mut() {
                 Ok(mut core) => {
-                    core.directory.released(id);
+                    core.directory.check_unused(id);
                     true
                 }
                 Err(_) => false,
@@ -84,14 +82,15 @@ impl Drop for PartitionRef {
 }
 
 impl Partition {
-    pub(crate) fn from_ref(inner: Arc<PartitionRef>) -> Self {
-        Self { inner }
+    /// A handle, which keeps the partition alive. Its loop alone makes one without having one.
+    pub(crate) fn new(shared: &Arc<Shared>, info: &Arc<PartitionInfo>) -> Self {
+        info.hold();
+        Self { shared: shared.clone(), info: info.clone(), counted: true }
     }
 
     /// A view from outside, which does not keep the partition alive.
     pub(crate) fn observe(shared: &Arc<Shared>, info: Arc<PartitionInfo>) -> Self {
-        let inner = PartitionRef { shared: shared.clone(), info, counted: false };
-        Self { inner: Arc::new(inner) }
+        Self { shared: shared.clone(), info, counted: false }
     }
 
     /// Returns the partition called `name`, which is made if there is none.
@@ -174,19 +173,19 @@ impl Partition {
     /// anonymous one.
     #[must_use]
     pub fn name(&self) -> String {
-        self.inner.info.name()
+        self.info.name()
     }
 
     /// Returns the name of the group the partition is in, if it is in one.
     #[must_use]
     pub fn group(&self) -> Option<&str> {
-        self.inner.info.group.as_deref()
+        self.info.group()
     }
 
     /// Returns the weight: the share is this over the weights of all that have work.
     #[must_use]
     pub fn weight(&self) -> u32 {
-        self.inner.info.weight.load(Ordering::Relaxed)
+        self.info.weight.load(Ordering::Relaxed)
     }
 
     /// Changes the weight, from any thread. What the partition has had so far keeps counting in
@@ -199,20 +198,20 @@ impl Partition {
     pub fn set_weight(&self, weight: u32) {
         let weight = Weight::of(weight);
         let id = self.id();
-        self.inner.shared.on_loop(move |local| local.core.borrow_mut().set_weight(id, weight));
+        self.shared.on_loop(move |local| local.core.borrow_mut().set_weight(id, weight));
     }
 
     /// Returns the counters as they stand now, those of the state in progress included.
     #[must_use]
     pub fn metrics(&self) -> PartitionMetrics {
-        self.inner.info.counters.snapshot(self.inner.shared.now())
+        self.info.metrics(self.shared.now())
     }
 
     /// Returns the load, from 0.0 to 1.0: how much of the last second or so the partition had
     /// something to run. Right also during a stall, and on any thread.
     #[must_use]
     pub fn load(&self) -> f64 {
-        self.inner.info.counters.load(self.inner.shared.now())
+        self.info.load(self.shared.now())
     }
 
     /// Closes the partition: from now on it takes in nothing from outside, neither what is spawned
@@ -226,32 +225,32 @@ impl Partition {
     ///
     /// ROOT can be closed like any other; it exists all the same.
     pub fn close(&self, how: Close) {
-        self.inner.info.closed.store(true, Ordering::Relaxed);
+        self.info.close();
         if how == Close::Drain {
             return;
         }
         let id = self.id();
-        self.inner.shared.on_loop(move |local| local.abort_all_in(id));
+        self.shared.on_loop(move |local| local.abort_all_in(id));
     }
 
     /// Returns whether [`close`](Self::close) was called.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.inner.info.closed.load(Ordering::Relaxed)
+        self.info.is_closed()
     }
 
     pub(crate) fn id(&self) -> PartitionId {
-        self.inner.info.id
+        self.info.id
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.inner.shared
+        &self.shared
     }
 
     /// The id, for use by the loop behind `shared`.
     #[track_caller]
     pub(crate) fn id_in(&self, shared: &Arc<Shared>) -> PartitionId {
-        let same = Arc::ptr_eq(&self.inner.shared, shared);
+        let same = Arc::ptr_eq(&self.shared, shared);
         assert!(same, "partition {:?} belongs to another runtime than this one", self.name());
         self.id()
     }
@@ -271,7 +270,7 @@ impl Local {
 impl PartialEq for Partition {
     /// The same partition of the same runtime.
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.inner.info, &other.inner.info)
+        Arc::ptr_eq(&self.info, &other.info)
     }
 }
 
@@ -285,12 +284,6 @@ impl fmt::Debug for Partition {
             .field("weight", &self.weight())
             .field("closed", &self.is_closed())
             .finish()
-    }
-}
-
-impl fmt::Debug for PartitionRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PartitionRef").field("id", &self.info.id).finish()
     }
 }
 

@@ -11,7 +11,7 @@ mod watch;
 use std::time::Duration;
 
 use crate::runtime::core::Queued;
-use crate::runtime::directory::PartitionInfo;
+use crate::runtime::info::PartitionInfo;
 use crate::runtime::local::Local;
 use crate::runtime::shared::Shared;
 use crate::sched::{Dispatcher, Ended, GroupId, PartitionId, Timestamp, Turn, Weight};

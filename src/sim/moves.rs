@@ -269,7 +269,7 @@ fn check_queues() {
     }
     let mut queued = BTreeSet::new();
     for partition in local.shared.infos() {
-        let tasks = partition.counters.snapshot(0).tasks;
+        let tasks = partition.metrics(0).tasks;
         assert_eq!(tasks, homes.remove(&partition.id).unwrap_or(0), "QUEUES: tasks counted");
         for handle in core.sched.handles(partition.id) {
             let Some(header) = handle.header() else {

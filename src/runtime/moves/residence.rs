@@ -290,7 +290,7 @@ impl Local {
     /// Returns where the code that runs lives: in the place of the innermost `within`, or else in
     /// its task's base.
     pub(super) fn place(&self) -> Partition {
-        let mut core = self.core.borrow_mut();
+        let core = self.core.borrow_mut();
         if let Some((_, place)) = core.moves.enclosing.last() {
             return place.clone();
         }

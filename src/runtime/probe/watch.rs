@@ -11,7 +11,7 @@ use super::{Probe, REPORTED};
 use crate::clock::Manual;
 use crate::runtime::Runtime;
 use crate::runtime::core::{Core, HARVEST_PERIOD, Queued};
-use crate::runtime::directory::PartitionInfo;
+use crate::runtime::info::PartitionInfo;
 use crate::runtime::shared::Shared;
 use crate::sched::{Dispatcher, Ended, GroupId, PartitionId, Timestamp, Turn, Weight};
 use crate::task::{Header, TaskId};
