@@ -4,7 +4,7 @@
 //! any time, also while a handle stalls the loop.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::histogram::{AtomicHistogram, Histogram};
@@ -26,9 +26,16 @@ pub(crate) struct Counters {
     express: Count,
     queue: Queue,
     tasks: Count,
+    /// Made when it is needed first.
+    rare: OnceLock<Box<Rare>>,
+}
+
+/// What few partitions count.
+#[derive(Debug, Default)]
+struct Rare {
     forgiven: Count,
     /// When its sockets and timers were last delivered, in nanoseconds; zero since it was idle.
-    delivered: AtomicU64,
+    delivered: Count,
     timer_lateness: RareHistogram,
     delivery_gap: RareHistogram,
 }
@@ -43,11 +50,12 @@ impl Counters {
             express: Count::default(),
             queue: Queue::default(),
             tasks: Count::default(),
-            forgiven: Count::default(),
-            delivered: AtomicU64::new(0),
-            timer_lateness: RareHistogram::default(),
-            delivery_gap: RareHistogram::default(),
+            rare: OnceLock::new(),
         }
+    }
+
+    fn rare(&self) -> &Rare {
+        self.rare.get_or_init(Box::default)
     }
 
     /// Tells that the partition is in `state` from `now_ns` on.
@@ -72,13 +80,14 @@ impl Counters {
     /// Tells that `len` handles are queued from `now_ns` on.
     #[inline]
     pub(crate) fn queued(&self, len: usize, now_ns: u64) {
-        self.queue.set(len as u64, now_ns);
+        // A partition counts its handles in 32 bits.
+        self.queue.set(len as u32, now_ns);
     }
 
     /// Tells how much debt was forgiven in all, in cost units.
     #[inline]
     pub(crate) fn forgiven(&self, total: u64) {
-        self.forgiven.set(total);
+        self.rare().forgiven.set(total);
     }
 
     /// Counts tasks that came (`+1`) or went (`-1`).
@@ -96,29 +105,33 @@ impl Counters {
     /// Counts a timer that fired `late_ns` after its deadline.
     #[inline]
     pub(crate) fn timer_late(&self, late_ns: u64) {
-        self.timer_lateness.add(late_ns);
+        self.rare().timer_lateness.add(late_ns);
     }
 
     /// Counts a delivery of what the harvest at `now_ns` found, and the time since the last one.
     #[inline]
     pub(crate) fn delivered(&self, now_ns: u64) {
-        let last = self.delivered.load(Ordering::Relaxed);
+        let rare = self.rare();
+        let last = rare.delivered.get();
         if last != 0 {
-            self.delivery_gap.add(now_ns.saturating_sub(last));
+            rare.delivery_gap.add(now_ns.saturating_sub(last));
         }
-        self.delivered.store(now_ns, Ordering::Relaxed);
+        rare.delivered.set(now_ns);
     }
 
     /// Tells that the partition ran dry: what comes next does not wait since the last delivery.
     #[inline]
     pub(crate) fn rested(&self) {
-        self.delivered.store(0, Ordering::Relaxed);
+        if let Some(rare) = self.rare.get() {
+            rare.delivered.set(0);
+        }
     }
 
     /// Returns everything counted up to `now_ns`, the state in progress included.
     pub(crate) fn snapshot(&self, now_ns: u64) -> PartitionMetrics {
         let times = self.meter.times(now_ns);
         let (queued, queue_time) = self.queue.read(now_ns);
+        let rare = self.rare.get();
         PartitionMetrics {
             running: times.running,
             starved: times.starved,
@@ -126,12 +139,12 @@ impl Counters {
             handles: self.handles.get(),
             turns: self.turns.get(),
             express_turns: self.express.get(),
-            forgiven: self.forgiven.get(),
+            forgiven: rare.map_or(0, |rare| rare.forgiven.get()),
             tasks: self.tasks.get(),
             queued,
             queue_time,
-            timer_lateness: self.timer_lateness.snapshot(),
-            delivery_gap: self.delivery_gap.snapshot(),
+            timer_lateness: rare.map(|rare| rare.timer_lateness.snapshot()).unwrap_or_default(),
+            delivery_gap: rare.map(|rare| rare.delivery_gap.snapshot()).unwrap_or_default(),
         }
     }
 
@@ -287,7 +300,7 @@ impl Count {
 #[derive(Debug, Default)]
 struct Queue {
     sequence: Sequence,
-    len: AtomicU64,
+    len: AtomicU32,
     /// The integral is `len × now − owed`: whoever joined at time `t` did not wait the `t` before.
     /// In units of 2^10 ns, wrapping, as differences are all that counts.
     owed: AtomicU64,
@@ -295,12 +308,13 @@ struct Queue {
 
 impl Queue {
     #[inline]
-    fn set(&self, len: u64, now_ns: u64) {
+    fn set(&self, len: u32, now_ns: u64) {
         let was = self.len.load(Ordering::Relaxed);
         if len == was {
             return;
         }
-        let joined_at = len.wrapping_sub(was).wrapping_mul(now_ns >> UNIT_LOG2);
+        let joined = u64::from(len).wrapping_sub(u64::from(was));
+        let joined_at = joined.wrapping_mul(now_ns >> UNIT_LOG2);
         let owed = self.owed.load(Ordering::Relaxed).wrapping_add(joined_at);
         self.sequence.write(|| {
             self.len.store(len, Ordering::Relaxed);
@@ -313,6 +327,7 @@ impl Queue {
         let (len, owed) = self
             .sequence
             .read(|| (self.len.load(Ordering::Relaxed), self.owed.load(Ordering::Relaxed)));
+        let len = u64::from(len);
         let units = len.wrapping_mul(now_ns >> UNIT_LOG2).wrapping_sub(owed);
         let nanos = u128::from(units) << UNIT_LOG2;
         let seconds = (nanos / 1_000_000_000) as u64;
@@ -352,6 +367,7 @@ mod tests {
         assert_eq!(mem::align_of::<Counters>(), 64);
         assert_eq!(mem::offset_of!(Counters, handles), 64);
         assert!(mem::offset_of!(Counters, tasks) + mem::size_of::<Count>() <= 128);
+        assert_eq!(mem::size_of::<Counters>(), 128);
     }
 
     proptest! {
@@ -464,6 +480,7 @@ mod tests {
                     let (len, owed) = queue.sequence.read(|| {
                         (queue.len.load(Ordering::Relaxed), queue.owed.load(Ordering::Relaxed))
                     });
+                    let len = u64::from(len);
                     assert_eq!(owed, len * len.saturating_sub(1) / 2, "torn at length {len}");
                     reads += 1;
                 }
@@ -471,7 +488,7 @@ mod tests {
             }
         });
         for n in 1..2_000_000 {
-            queue.set(n, (n - 1) << UNIT_LOG2);
+            queue.set(n, u64::from(n - 1) << UNIT_LOG2);
         }
         done.store(true, Ordering::Release);
         assert!(reader.join().unwrap() > 0);

@@ -3,14 +3,14 @@
 #[cfg(not(evenloop_loom))]
 use std::{
     hint,
-    sync::atomic::{AtomicU64, Ordering, fence},
+    sync::atomic::{AtomicU32, Ordering, fence},
     thread,
 };
 
 #[cfg(evenloop_loom)]
 use loom::{
     hint,
-    sync::atomic::{AtomicU64, Ordering, fence},
+    sync::atomic::{AtomicU32, Ordering, fence},
     thread,
 };
 
@@ -22,13 +22,14 @@ const SPINS_MAX: u32 = 64;
 /// in between. The words are atomics, so a torn read is only useless, never undefined.
 #[derive(Debug, Default)]
 pub(crate) struct Sequence {
-    /// Odd while the writer is inside.
-    version: AtomicU64,
+    /// Odd while the writer is inside. It comes round after 2³¹ writes: a reader would have to sleep
+    /// through exactly so many to be deceived.
+    version: AtomicU32,
 }
 
 impl Sequence {
     pub(crate) fn new() -> Self {
-        Self { version: AtomicU64::new(0) }
+        Self { version: AtomicU32::new(0) }
     }
 
     /// Runs `store`, which changes the words. One thread alone may call this.
