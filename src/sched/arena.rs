@@ -166,10 +166,30 @@ impl<H> Arena<H> {
         let handle = node.front.take()?;
         node.len -= 1;
         node.ahead = node.ahead.saturating_sub(1);
-        if node.len > 0 {
-            node.front = self.colds[node.cold].rest.pop_front();
+        if let Some(cold) = self.colds.get_mut(node.cold) {
+            node.front = cold.rest.pop_front();
         }
         Some(handle)
+    }
+
+    /// Takes the handle at the front and queues another at the tail. If nothing is queued, that is
+    /// given back.
+    #[inline]
+    pub(super) fn exchange(&mut self, index: u32, handle: H) -> H {
+        let node = &mut self.nodes[index as usize];
+        node.ahead = node.ahead.saturating_sub(1);
+        let Some(front) = node.front.take() else { return handle };
+        let behind = match self.colds.get_mut(node.cold) {
+            // Out before in, so that the queue need not grow.
+            Some(cold) if node.len > 1 => {
+                let next = cold.rest.pop_front();
+                cold.rest.push_back(handle);
+                next
+            }
+            _ => Some(handle),
+        };
+        node.front = behind;
+        front
     }
 
     /// Swaps the handle at the front with the one at a place of the queue, from 0.
@@ -177,7 +197,8 @@ impl<H> Arena<H> {
     pub(super) fn bring_forward(&mut self, index: u32, place: usize) {
         let node = &mut self.nodes[index as usize];
         if let (Some(front), Some(behind)) = (&mut node.front, place.checked_sub(1)) {
-            std::mem::swap(front, &mut self.colds[node.cold].rest[behind]);
+            let cold = self.colds.get_or_lend(&mut node.cold);
+            std::mem::swap(front, &mut cold.rest[behind]);
         }
     }
 
@@ -289,6 +310,25 @@ mod tests {
             assert_eq!((arena[index].len, arena[index].ahead), (3, ahead));
             let left: Vec<_> = std::iter::from_fn(|| arena.dequeue(index)).collect();
             assert_eq!(left, (0..4).filter(|&handle| handle != out).collect::<Vec<_>>());
+        }
+    }
+
+    /// An exchange is what queueing one and taking one is, in either order.
+    #[test]
+    fn an_exchange_is_one_in_and_one_out() {
+        for len in 0..4 {
+            let mut arena = Arena::new();
+            let (a, b) = (arena.insert(NONE, 1, Weight::ONE), arena.insert(NONE, 1, Weight::ONE));
+            for index in [a, b] {
+                (0..len).for_each(|handle| arena.enqueue(index, handle));
+                arena[index].marker_to_tail();
+            }
+            for handle in 10..20 {
+                arena.enqueue(a, handle);
+                assert_eq!(arena.dequeue(a), Some(arena.exchange(b, handle)));
+                assert_eq!((arena[a].len, arena[a].ahead), (arena[b].len, arena[b].ahead));
+                assert!(arena.handles(a).eq(arena.handles(b)));
+            }
         }
     }
 

@@ -1,7 +1,6 @@
 //! What few nodes have at a time: handles behind the first, a weight, debt that was forgiven.
 
 use std::collections::VecDeque;
-use std::ops::{Index, IndexMut};
 
 use super::partition::NONE;
 use super::units::Weight;
@@ -41,6 +40,7 @@ impl<H> Colds<H> {
         self.parts.get(part as usize)
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, part: u32) -> Option<&mut Cold<H>> {
         self.parts.get_mut(part as usize)
     }
@@ -49,12 +49,14 @@ impl<H> Colds<H> {
     /// amortised.
     #[inline]
     pub(super) fn get_or_lend(&mut self, part: &mut u32) -> &mut Cold<H> {
-        if *part == NONE {
+        // One comparison: `NONE` is out of bounds as well.
+        if *part as usize >= self.parts.len() {
             *part = self.lend();
         }
-        &mut self[*part]
+        &mut self.parts[*part as usize]
     }
 
+    #[cold]
     fn lend(&mut self) -> u32 {
         self.spare.pop().unwrap_or_else(|| {
             // There are fewer than nodes.
@@ -92,21 +94,5 @@ impl<H> Cold<H> {
         if self.rest.capacity() > 1024 {
             self.rest.shrink_to(64);
         }
-    }
-}
-
-impl<H> Index<u32> for Colds<H> {
-    type Output = Cold<H>;
-
-    #[inline]
-    fn index(&self, part: u32) -> &Cold<H> {
-        &self.parts[part as usize]
-    }
-}
-
-impl<H> IndexMut<u32> for Colds<H> {
-    #[inline]
-    fn index_mut(&mut self, part: u32) -> &mut Cold<H> {
-        &mut self.parts[part as usize]
     }
 }

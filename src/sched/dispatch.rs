@@ -345,20 +345,20 @@ impl<H> Dispatcher<H> {
         let index = turn.partition().index;
         let node = &mut self.nodes[index];
         assert!(node.place == Place::Current, "rotated in a turn that is not out");
-        if node.len == 0 && !node.has(MARKED | DUE) {
-            // It is the next one itself.
-            return again;
-        }
-        if let Some(again) = again {
+        let Some(again) = again else {
+            if node.wants_delivery() {
+                return None;
+            }
+            let handle = self.nodes.dequeue(index)?;
+            self.queued -= 1;
+            return Some(handle);
+        };
+        if node.has(MARKED | DUE) && node.ahead == 0 {
             self.nodes.enqueue(index, again);
             self.queued += 1;
-        }
-        if self.nodes[index].wants_delivery() {
             return None;
         }
-        let handle = self.nodes.dequeue(index)?;
-        self.queued -= 1;
-        Some(handle)
+        Some(self.nodes.exchange(index, again))
     }
 
     /// Charges what a delivery cost, before [`delivered`](Self::delivered) decides whether the
