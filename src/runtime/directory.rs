@@ -1,10 +1,11 @@
 //! The directory of partitions: who exists, by which name, and until when.
 
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use indexmap::{Equivalent, IndexMap, IndexSet};
+use hashbrown::HashTable;
+use indexmap::IndexMap;
 
 use crate::driver::PollerId;
 use crate::instrument::Counters;
@@ -93,36 +94,9 @@ fn generation(id: PartitionId) -> u32 {
     (id.to_bits() >> 32) as u32
 }
 
-/// A partition that goes by a key, as what that key is kept in.
-#[derive(Debug)]
-struct Keyed(Arc<PartitionInfo>);
-
-impl Keyed {
-    fn key(&self) -> Option<KeyRef<'_>> {
-        self.0.key()
-    }
-}
-
-impl Hash for Keyed {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        if let Some(key) = self.key() {
-            key.hash(state);
-        }
-    }
-}
-
-impl PartialEq for Keyed {
-    fn eq(&self, other: &Self) -> bool {
-        self.key() == other.key()
-    }
-}
-
-impl Eq for Keyed {}
-
-impl Equivalent<Keyed> for KeyRef<'_> {
-    fn equivalent(&self, keyed: &Keyed) -> bool {
-        keyed.key() == Some(*self)
-    }
+/// Returns what the partition in a slot goes by.
+fn key_of(records: &[Option<Record>], index: usize) -> Option<KeyRef<'_>> {
+    records.get(index)?.as_ref()?.info.key()
 }
 
 #[derive(Debug)]
@@ -135,7 +109,9 @@ struct Group {
 #[derive(Debug)]
 pub(crate) struct Directory {
     records: Vec<Option<Record>>,
-    keys: IndexSet<Keyed>,
+    /// The slots of those that go by a key, by its hash: the keys are in the records.
+    keys: HashTable<u32>,
+    hasher: RandomState,
     groups: IndexMap<Arc<str>, GroupId>,
     group_records: IndexMap<GroupId, Group>,
     /// Of the partitions that have one of their own, and are in no group.
@@ -163,7 +139,8 @@ impl Directory {
     pub(crate) fn new(root: PartitionId, now: u64) -> Self {
         let mut directory = Self {
             records: Vec::new(),
-            keys: IndexSet::new(),
+            keys: HashTable::new(),
+            hasher: RandomState::new(),
             groups: IndexMap::new(),
             group_records: IndexMap::new(),
             pollers: IndexMap::new(),
@@ -183,10 +160,23 @@ impl Directory {
         }
         let generation = generation(info.id);
         let info = Arc::new(info);
-        if info.key().is_some() {
-            self.keys.insert(Keyed(info.clone()));
-        }
         self.records[index] = Some(Record { info, generation, marked: false, doomed: false });
+        self.insert_key(index);
+    }
+
+    fn insert_key(&mut self, index: usize) {
+        let Self { records, keys, hasher, .. } = self;
+        let Some(key) = key_of(records, index) else { return };
+        let rehash = |index: &u32| hasher.hash_one(key_of(records, *index as usize));
+        keys.insert_unique(hasher.hash_one(Some(key)), index as u32, rehash);
+    }
+
+    fn remove_key(&mut self, index: usize) {
+        let Some(key) = key_of(&self.records, index) else { return };
+        let hash = self.hasher.hash_one(Some(key));
+        if let Ok(found) = self.keys.find_entry(hash, |other| *other as usize == index) {
+            found.remove();
+        }
     }
 
     #[inline]
@@ -209,7 +199,10 @@ impl Directory {
     }
 
     pub(crate) fn find(&self, key: KeyRef<'_>) -> Option<PartitionId> {
-        self.keys.get(&key).map(|keyed| keyed.0.id)
+        let hash = self.hasher.hash_one(Some(key));
+        let is_it = |index: &u32| key_of(&self.records, *index as usize) == Some(key);
+        let index = *self.keys.find(hash, is_it)?;
+        self.records[index as usize].as_ref().map(|record| record.info.id)
     }
 
     /// Whether another partition than `id` has timers or sources.
@@ -426,10 +419,8 @@ impl Core {
         let handles = self.sched.remove(id).expect("the directory and the dispatcher agree");
         assert!(handles.is_empty(), "a partition without tasks has handles");
         self.probe.freed(id);
-        let Some(record) = self.directory.records[id.index()].take() else { return };
-        if let Some(key) = record.info.key() {
-            self.directory.keys.swap_remove(&key);
-        }
+        self.directory.remove_key(id.index());
+        self.directory.records[id.index()] = None;
         self.publish(id, shared);
         match group {
             Some(group) if !self.directory.shrunk.contains(&group) => {
