@@ -1,4 +1,5 @@
-//! What a thousand runtimes leave behind: no descriptor, no thread, no memory.
+//! What a thousand runtimes leave behind: no descriptor, no thread, no memory. And what idle
+//! partitions and pending tasks take as long as they are there.
 //!
 //! What is counted belongs to the process, so there is one test in this binary.
 
@@ -12,7 +13,9 @@ use std::time::{Duration, Instant};
 
 use evenloop::net::{TcpListener, TcpStream};
 use evenloop::time::{sleep, timeout};
-use evenloop::{Handle, Partition, Runtime, spawn, spawn_blocking, spawn_in, yield_now};
+use evenloop::{
+    Handle, Partition, PartitionBuilder, Runtime, spawn, spawn_blocking, spawn_in, yield_now,
+};
 
 /// The system's allocator, and the bytes that are out.
 struct Counting;
@@ -59,11 +62,39 @@ impl Held {
 
 #[test]
 fn nothing_is_left_behind() {
+    idle_partitions_and_pending_tasks();
     a_thousand_runtimes();
     many_runtimes_at_a_time();
     threads_with_runtimes();
     visits();
     sockets_that_outlive_their_runtime();
+}
+
+/// An idle partition takes no more than 200 bytes with its handle, and little more if it is found by
+/// a number or a name. Counted are the bytes that were asked for, room to grow included.
+fn idle_partitions_and_pending_tasks() {
+    // Nearly a power of two: vectors that grow by doubling are nearly full.
+    const COUNT: u64 = 65_000;
+    let weigh = |what, at_most, make: &dyn Fn(u64) -> Option<Partition>| {
+        Runtime::new().unwrap().block_on(async {
+            let mut held = Vec::with_capacity(COUNT as usize);
+            let before = Held::now().bytes - (held.capacity() * size_of::<Partition>()) as isize;
+            held.extend((0..COUNT).filter_map(make));
+            // Whatever runs has run up to its wait.
+            for _ in 0..COUNT / 10 {
+                yield_now().await;
+            }
+            let each = (Held::now().bytes - before) as f64 / COUNT as f64;
+            assert!(each <= at_most, "{what} takes {each:.1} bytes");
+        });
+    };
+    weigh("an idle partition", 200.0, &|_| Some(Partition::anonymous()));
+    weigh("one with a number", 208.0, &|i| Some(PartitionBuilder::numbered(i).build()));
+    weigh("one with a name", 232.0, &|i| Some(Partition::named(&i.to_string())));
+    weigh("a task in a partition of its own", 448.0, &|i| {
+        drop(spawn_in(i, pending::<()>()));
+        None
+    });
 }
 
 /// Asserts that `round`, once it was done a few times, takes nothing more each further time.
