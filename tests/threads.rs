@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use evenloop::time::sleep;
-use evenloop::{Handle, Runtime, block_on, spawn, spawn_in, yield_now};
+use evenloop::{Handle, Partition, Runtime, block_on, spawn, spawn_in, yield_now};
 
 /// A flag that a task waits for and another thread sets.
 #[derive(Clone, Default)]
@@ -398,6 +398,39 @@ fn remote_spawns_do_not_starve_local_tasks() {
     });
     stop.store(true, Ordering::Release);
     flood.join().unwrap();
+}
+
+/// Handles to a partition that are cloned and dropped on another thread keep it exactly as long.
+#[test]
+fn a_partition_lives_as_long_as_its_handles_anywhere() {
+    let runtime = Runtime::new().unwrap();
+    let handle = runtime.handle();
+    let (send, receive) = mpsc::channel::<Partition>();
+    let thread = thread::spawn(move || {
+        for partition in receive {
+            let again = partition.clone();
+            drop(partition);
+            drop(again.clone());
+        }
+    });
+    runtime.block_on(async {
+        for round in 0..20_000 {
+            let held = Partition::named("held");
+            send.send(held.clone()).unwrap();
+            if round % 3 == 0 {
+                drop(held.clone());
+            }
+            yield_now().await;
+            assert!(handle.partitions().contains(&held), "gone in round {round}");
+        }
+        drop(send);
+        thread.join().unwrap();
+        let patience = Instant::now() + Duration::from_secs(10);
+        while handle.partitions().len() > 1 {
+            assert!(Instant::now() < patience, "kept by nobody");
+            yield_now().await;
+        }
+    });
 }
 
 /// Everything a user holds is `Send + Sync`; tasks need not be.

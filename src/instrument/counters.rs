@@ -90,10 +90,10 @@ impl Counters {
         self.rare().forgiven.set(total);
     }
 
-    /// Counts tasks that came (`+1`) or went (`-1`).
+    /// Counts tasks that came (`+1`) or went (`-1`), and returns how many there are.
     #[inline]
-    pub(crate) fn tasks(&self, change: i64) {
-        self.tasks.add(change as u64);
+    pub(crate) fn tasks(&self, change: i64) -> u64 {
+        self.tasks.add(change as u64)
     }
 
     /// Whether tasks are there that came and did not go.
@@ -278,10 +278,12 @@ impl LoopCounters {
 struct Count(AtomicU64);
 
 impl Count {
-    /// Adds, wrapping: a negative number is added as its two's complement.
+    /// Adds, wrapping: a negative number is added as its two's complement. Returns the sum.
     #[inline]
-    fn add(&self, n: u64) {
-        self.set(self.get().wrapping_add(n));
+    fn add(&self, n: u64) -> u64 {
+        let sum = self.get().wrapping_add(n);
+        self.set(sum);
+        sum
     }
 
     #[inline]

@@ -247,8 +247,7 @@ impl Directory {
     #[inline]
     pub(crate) fn task_removed(&mut self, id: PartitionId) {
         if let Some(counters) = self.counters(id) {
-            counters.tasks(-1);
-            if !counters.has_tasks() {
+            if counters.tasks(-1) == 0 {
                 self.check_unused(id);
             }
         }

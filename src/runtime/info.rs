@@ -173,6 +173,44 @@ mod tests {
         assert_eq!(size_of::<PartitionInfo>(), 56);
     }
 
+    fn info() -> PartitionInfo {
+        let id = PartitionId::from_bits(1 << 32);
+        PartitionInfo::new(id, None, None, Weight::ONE, 10)
+    }
+
+    /// Whoever reads before anything has happened reads what the counters will begin with.
+    #[test]
+    fn counters_begin_when_the_partition_did() {
+        let info = info();
+        let (before, load) = (info.metrics(50), info.load(50));
+        assert!(info.counters.get().is_none(), "reading makes none");
+        info.counters();
+        assert_eq!((info.metrics(50), info.load(50)), (before, load));
+        assert_eq!(info.metrics(50).waiting.as_nanos(), 40);
+    }
+
+    /// A closed partition is kept by handles and tasks all the same, and an open one by nothing else.
+    #[test]
+    fn a_partition_is_referred_to_by_handles_and_tasks() {
+        for closed in [false, true] {
+            let info = info();
+            info.hold();
+            if closed {
+                info.close();
+            }
+            info.hold();
+            assert!(!info.release(), "another is left");
+            assert!(info.is_referred_to());
+            assert!(info.release(), "the last one");
+            assert!(!info.is_referred_to());
+            assert_eq!(info.is_closed(), closed);
+            info.counters().tasks(1);
+            assert!(info.is_referred_to());
+            assert_eq!(info.counters().tasks(-1), 0);
+            assert!(!info.is_referred_to());
+        }
+    }
+
     #[test]
     fn a_label_keeps_what_it_was_given() {
         let numbers = [0, 7, i128::from(u64::MAX), -1, i128::from(i64::MIN)];

@@ -353,7 +353,12 @@ impl<H> Dispatcher<H> {
             self.queued -= 1;
             return Some(handle);
         };
-        if node.has(MARKED | DUE) && node.ahead == 0 {
+        let marked = node.has(MARKED | DUE);
+        if node.len == 0 && !marked {
+            // It is the next one itself.
+            return Some(again);
+        }
+        if marked && node.ahead == 0 {
             self.nodes.enqueue(index, again);
             self.queued += 1;
             return None;
