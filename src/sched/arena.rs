@@ -172,23 +172,17 @@ impl<H> Arena<H> {
         Some(handle)
     }
 
-    /// Takes the handle at the front and queues another at the tail. If nothing is queued, that is
-    /// given back.
+    /// Takes the handle at the front and queues another at the tail, where there is no marker. If
+    /// nothing is queued, the other is given back.
     #[inline]
     pub(super) fn exchange(&mut self, index: u32, handle: H) -> H {
         let node = &mut self.nodes[index as usize];
-        node.ahead = node.ahead.saturating_sub(1);
         let Some(front) = node.front.take() else { return handle };
         let behind = match self.colds.get_mut(node.cold) {
-            // Out before in, so that the queue need not grow.
-            Some(cold) if node.len > 1 => {
-                let next = cold.rest.pop_front();
-                cold.rest.push_back(handle);
-                next
-            }
-            _ => Some(handle),
+            Some(cold) => cold.rotate(handle),
+            None => handle,
         };
-        node.front = behind;
+        node.front = Some(behind);
         front
     }
 
@@ -268,7 +262,8 @@ mod tests {
         // What was forgiven is remembered until the node goes, and so is a weight.
         arena.cold_mut(a).forgiven = 7;
         arena.set_weight(b, Weight::of(3));
-        (arena.warm(a), arena.warm(b));
+        arena.warm(a);
+        arena.warm(b);
         assert_eq!(arena.cold(a).map(|cold| cold.forgiven), Some(7));
         assert_eq!(arena.weight(b), Weight::of(3));
         assert_eq!((arena.remove(a), arena.remove(b)), ([].into(), [].into()));
@@ -321,12 +316,11 @@ mod tests {
             let (a, b) = (arena.insert(NONE, 1, Weight::ONE), arena.insert(NONE, 1, Weight::ONE));
             for index in [a, b] {
                 (0..len).for_each(|handle| arena.enqueue(index, handle));
-                arena[index].marker_to_tail();
             }
             for handle in 10..20 {
                 arena.enqueue(a, handle);
                 assert_eq!(arena.dequeue(a), Some(arena.exchange(b, handle)));
-                assert_eq!((arena[a].len, arena[a].ahead), (arena[b].len, arena[b].ahead));
+                assert_eq!(arena[a].len, arena[b].len);
                 assert!(arena.handles(a).eq(arena.handles(b)));
             }
         }

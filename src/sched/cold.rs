@@ -88,6 +88,19 @@ impl<H> Colds<H> {
 }
 
 impl<H> Cold<H> {
+    /// Queues a handle at the tail and takes the one at the front.
+    #[inline]
+    pub(super) fn rotate(&mut self, handle: H) -> H {
+        // Out before in, so that the queue need not grow.
+        match self.rest.pop_front() {
+            Some(next) => {
+                self.rest.push_back(handle);
+                next
+            }
+            None => handle,
+        }
+    }
+
     /// Lets go of what a burst left behind. The burst paid for it: a queue this long took as many
     /// pushes.
     fn trim(&mut self) {

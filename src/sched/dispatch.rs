@@ -345,25 +345,33 @@ impl<H> Dispatcher<H> {
         let index = turn.partition().index;
         let node = &mut self.nodes[index];
         assert!(node.place == Place::Current, "rotated in a turn that is not out");
-        let Some(again) = again else {
-            if node.wants_delivery() {
-                return None;
-            }
-            let handle = self.nodes.dequeue(index)?;
-            self.queued -= 1;
-            return Some(handle);
-        };
-        let marked = node.has(MARKED | DUE);
-        if node.len == 0 && !marked {
-            // It is the next one itself.
-            return Some(again);
+        if node.has(MARKED | DUE) {
+            return self.rotate_marked(index, again);
         }
-        if marked && node.ahead == 0 {
+        if node.len == 0 {
+            // It is the next one itself.
+            return again;
+        }
+        match again {
+            Some(again) => Some(self.nodes.exchange(index, again)),
+            None => {
+                self.queued -= 1;
+                self.nodes.dequeue(index)
+            }
+        }
+    }
+
+    fn rotate_marked(&mut self, index: u32, again: Option<H>) -> Option<H> {
+        if let Some(again) = again {
             self.nodes.enqueue(index, again);
             self.queued += 1;
+        }
+        if self.nodes[index].wants_delivery() {
             return None;
         }
-        Some(self.nodes.exchange(index, again))
+        let handle = self.nodes.dequeue(index)?;
+        self.queued -= 1;
+        Some(handle)
     }
 
     /// Charges what a delivery cost, before [`delivered`](Self::delivered) decides whether the
