@@ -1,6 +1,6 @@
 //! Moments, as told by the clock of the loop that this thread runs.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::mem::ManuallyDrop;
 use std::ops::{Add, AddAssign, Sub, SubAssign};
@@ -12,12 +12,16 @@ thread_local! {
     // Without a destructor it can be asked until the thread is gone. Whoever leaves a loop empties it.
     static CURRENT: ManuallyDrop<RefCell<Option<Source>>> =
         const { ManuallyDrop::new(RefCell::new(None)) };
+
+    /// Whether there is a source in `CURRENT`.
+    static IS_TOLD: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Makes `source` the time of this thread, until it is told otherwise; `None` is real time.
 pub(crate) fn tell_by(source: Option<&Source>) {
     // Real time is what a thread has without.
     let source = source.filter(|source| source.may_differ()).cloned();
+    IS_TOLD.set(source.is_some());
     CURRENT.with(|current| current.replace(source));
 }
 
@@ -53,6 +57,11 @@ impl Instant {
     #[must_use]
     #[inline]
     pub fn now() -> Self {
+        if IS_TOLD.get() { Self::told() } else { Self(std::time::Instant::now()) }
+    }
+
+    #[inline(never)]
+    fn told() -> Self {
         CURRENT.with(|current| match &*current.borrow() {
             None => Self(std::time::Instant::now()),
             Some(source) => source.instant(),
