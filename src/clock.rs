@@ -66,6 +66,11 @@ impl Clock {
         }
     }
 
+    /// Returns where its time comes from.
+    pub(crate) fn source(&self) -> &Source {
+        &self.source
+    }
+
     /// Reads the monotonic clock.
     pub(crate) fn now(&self) -> u64 {
         #[cfg(feature = "sim")]

@@ -138,8 +138,12 @@ impl Source {
         if self.is_the_systems() {
             return std::time::Instant::now().into();
         }
-        let since = std::time::Duration::from_nanos(self.told(self.now()));
-        let at = self.epoch.checked_add(since);
+        self.instant_at(self.told(self.now()))
+    }
+
+    /// Tells nanoseconds since the epoch as a moment.
+    pub(crate) fn instant_at(&self, nanos: u64) -> Instant {
+        let at = self.epoch.checked_add(std::time::Duration::from_nanos(nanos));
         at.expect("a clock moved by hand stays within what the system can tell").into()
     }
 

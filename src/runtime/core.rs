@@ -15,8 +15,8 @@ use crate::runtime::pause::Advances;
 use crate::runtime::probe::Probe;
 use crate::runtime::shared::Shared;
 use crate::runtime::tasks::Tasks;
-use crate::runtime::timers::Alarm;
-use crate::sched::{Creator, Dispatcher, PartitionId, Readiness, Settings, Timers, Turn, Wake};
+use crate::runtime::timers::Alarms;
+use crate::sched::{Creator, Dispatcher, PartitionId, Readiness, Settings, Turn, Wake};
 use crate::task::{self, Runnable};
 
 #[cfg(feature = "sim")]
@@ -43,7 +43,7 @@ pub(crate) enum Action {
 
 pub(crate) struct Core {
     pub(crate) sched: Dispatcher<Queued>,
-    pub(crate) timers: Timers<Alarm>,
+    pub(crate) timers: Alarms,
     pub(crate) io: Readiness<Arc<ScheduledIo>>,
     pub(crate) tasks: Tasks,
     pub(crate) directory: Directory,
@@ -110,7 +110,7 @@ impl Core {
         let now = clock.anchor();
         Self {
             sched,
-            timers: Timers::new(),
+            timers: Alarms::new(clock.source().clone(), now),
             io: Readiness::new(),
             tasks: Tasks::default(),
             directory: Directory::new(root, now),
@@ -320,22 +320,25 @@ impl Core {
         }
     }
 
-    /// Keeps a partition's marker right after it gained its first timer.
+    /// Keeps a partition's marker right after it gained a timer.
     #[inline]
-    pub(crate) fn first_timer(&mut self, owner: PartitionId) {
-        if self.lingering != Some(owner) {
+    pub(crate) fn timer_added(&mut self, owner: PartitionId) {
+        if self.lingering != Some(owner) && self.timers.count(owner) == 1 {
             self.source_changed(owner);
         }
     }
 
-    /// Keeps a partition's marker right after it lost its last timer. While one of its handles runs
-    /// the marker stays where it is, since it is common that the next timer comes soon: the delivery
-    /// that follows the handle takes it away.
+    /// Keeps a partition's marker right after it lost a timer. If that was its last one while one of
+    /// its handles runs, the marker stays where it is, since it is common that the next timer comes
+    /// soon: the delivery that follows the handle takes it away.
     #[inline]
-    pub(crate) fn no_timers(&mut self, owner: PartitionId) {
-        if self.lingering == Some(owner) {
-            return;
+    pub(crate) fn timer_removed(&mut self, owner: PartitionId) {
+        if self.lingering != Some(owner) && self.timers.count(owner) == 0 {
+            self.no_timers(owner);
         }
+    }
+
+    fn no_timers(&mut self, owner: PartitionId) {
         if matches!(self.runner, Runner::Task(_) | Runner::Main) && owner == self.current {
             self.end_lingering();
             self.lingering = Some(owner);

@@ -223,8 +223,8 @@ impl Local {
     /// Wakes whoever still waits for a timer of this loop, on whatever thread: it is told that the
     /// loop is gone.
     fn end_timers(&self) {
-        let timers = std::mem::take(&mut self.core.borrow_mut().timers);
-        for alarm in timers.into_payloads() {
+        let alarms = self.core.borrow_mut().timers.end();
+        for alarm in alarms {
             self.shared.panic_hook.contain(|| alarm.waker.wake());
         }
     }

@@ -4,33 +4,21 @@
 //! allocation. On any other thread the loop is asked by message to keep a timer that wakes a
 //! small shared relay, and the relay wakes the task.
 
+mod alarms;
 mod relay;
 
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use crate::clock::{self, Instant};
+use crate::clock::Instant;
 use crate::runtime::context;
 use crate::runtime::core::Core;
 use crate::runtime::local::Local;
 use crate::runtime::shared::{Message, Shared};
 use crate::sched::{PartitionId, TimerId, Timestamp};
+pub(crate) use alarms::{Alarm, Alarms};
 use relay::Relay;
-
-/// What a loop does when a deadline has come: it wakes a task.
-#[derive(Debug)]
-pub(crate) struct Alarm {
-    at: Timestamp,
-    pub(crate) waker: Waker,
-}
-
-impl Alarm {
-    /// Returns the nanoseconds from the deadline to `now`.
-    pub(crate) fn late(&self, now: Timestamp) -> u64 {
-        clock::nanos(now.saturating_since(self.at))
-    }
-}
 
 /// Waits for a deadline on a loop.
 ///
@@ -108,35 +96,37 @@ impl Timer {
     #[inline]
     fn poll_at_home(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(home) = &self.shared else { unreachable!("a timer at home has one") };
-        let at = timestamp(home, self.deadline);
-        let is_over = match self.state {
+        match self.state {
             State::Idle => {
                 // Cloned before anything is borrowed, as all that may run foreign code.
                 let waker = cx.waker().clone();
-                match context::with_loop_briefly(home, |local| local.arm_far_timer(at, waker)) {
-                    Some(Ok(id)) => {
-                        self.state = State::Local(id);
-                        return Poll::Pending;
-                    }
-                    Some(Err((known, _))) => known,
-                    None => None,
+                let deadline = self.deadline;
+                let armed =
+                    context::with_loop_briefly(home, |local| local.arm_far(deadline, waker));
+                if let Some(Ok(id)) = armed {
+                    self.state = State::Local(id);
+                    return Poll::Pending;
                 }
             }
             // A timer that has not fired needs no look at the clock.
             State::Local(id) if watch(home, id, cx.waker()) => return Poll::Pending,
-            _ => context::with_loop_briefly(home, |local| local.is_over(at)).flatten(),
-        };
-        self.poll_anew(at, is_over, cx)
+            _ => {}
+        }
+        self.poll_anew(cx)
     }
 
     /// Waits on the loop it belongs to, which is the one of this thread, as if for the first time.
-    fn poll_anew(&mut self, at: Timestamp, over: Option<bool>, cx: &Context<'_>) -> Poll<()> {
-        let is_over = over.unwrap_or_else(|| self.is_elapsed());
+    #[inline(never)]
+    fn poll_anew(&mut self, cx: &Context<'_>) -> Poll<()> {
+        let Some(home) = &self.shared else { unreachable!("a timer at home has one") };
+        let deadline = self.deadline;
+        let known = context::with_loop_briefly(home, |local| local.is_over(deadline)).flatten();
+        let is_over = known.unwrap_or_else(|| self.is_elapsed());
         self.disarm();
         if is_over {
             return Poll::Ready(());
         }
-        self.arm(at, cx.waker());
+        self.arm(cx.waker());
         Poll::Pending
     }
 
@@ -158,17 +148,17 @@ impl Timer {
         }
         self.disarm();
         self.shared = Some(Arc::clone(&local.shared));
-        self.arm(timestamp(&local.shared, self.deadline), cx.waker());
+        self.arm(cx.waker());
         Poll::Pending
     }
 
     /// Has the loop it belongs to, which is the one of this thread, wake `waker`.
     #[inline]
-    fn arm(&mut self, at: Timestamp, waker: &Waker) {
-        let Some(home) = &self.shared else { return };
+    fn arm(&mut self, waker: &Waker) {
+        let (Some(home), deadline) = (&self.shared, self.deadline) else { return };
         // Cloned before anything is borrowed: that may run foreign code.
         let clone = waker.clone();
-        match context::with_loop_briefly(home, |local| local.arm_timer(at, clone)) {
+        match context::with_loop_briefly(home, |local| local.arm_timer(deadline, clone)) {
             Some(id) => self.state = State::Local(id),
             // That code has left the loop.
             None => waker.wake_by_ref(),
@@ -240,7 +230,7 @@ impl Timer {
         };
         let (Some(id), Some(shared)) = (id, &self.shared) else { return };
         match context::with_loop_briefly(shared, |local| local.core.borrow_mut().disarm(id)) {
-            Some(alarm) => shared.drop_alarm(alarm),
+            Some(waker) => shared.drop_waker(waker),
             // A loop that is gone has no timers.
             None => drop(shared.send(Message::CancelTimer(id))),
         }
@@ -255,9 +245,9 @@ impl Drop for Timer {
             (State::Idle, _) => {}
             (State::Local(id), Some(home)) => {
                 let id = *id;
-                let alarm =
+                let waker =
                     context::with_loop_briefly(home, |local| local.core.borrow_mut().disarm(id));
-                home.drop_alarm(alarm.flatten());
+                home.drop_waker(waker.flatten());
             }
             _ => self.disarm(),
         }
@@ -272,7 +262,7 @@ impl fmt::Debug for Timer {
 
 /// Tells a deadline as the loop counts time; what lies beyond 584 years is never.
 fn timestamp(shared: &Shared, deadline: Instant) -> Timestamp {
-    Timestamp::from_nanos(shared.time.nanos_at(deadline))
+    alarms::timestamp(&shared.time, deadline)
 }
 
 /// Has an armed timer of this thread's loop wake `waker`, in the current partition. Returns `false`
@@ -302,53 +292,41 @@ enum Watched {
     Fired,
 }
 
-/// A deadline as far ahead of the last look at the clock as this, in nanoseconds, is not compared
-/// with the clock. A handle that has blocked its thread for that long is told by the next harvest
-/// that its timer is due.
-const FAR: u64 = 1_000_000_000;
-
 impl Local {
     /// Whether a deadline has come, if that can be told without a look at the clock.
     #[inline]
-    fn is_over(&self, at: Timestamp) -> Option<bool> {
-        let told = self.core.borrow().told();
-        if at <= told {
-            return Some(true);
+    fn is_over(&self, deadline: Instant) -> Option<bool> {
+        let core = self.core.borrow();
+        if core.timers.is_far(deadline) {
+            return Some(false);
         }
-        // Virtual time may jump while a handle runs.
-        let far = at.as_nanos() - told.as_nanos() >= FAR && self.shared.time.is_real();
-        far.then_some(false)
+        (timestamp(&self.shared, deadline) <= core.told()).then_some(true)
     }
 
-    /// Sets a timer whose deadline is known to be ahead. Else gives the waker back, and says what is
-    /// known.
+    /// Sets a timer whose deadline is known to be ahead, else gives the waker back.
     #[inline]
-    fn arm_far_timer(&self, at: Timestamp, waker: Waker) -> Result<TimerId, (Option<bool>, Waker)> {
-        match self.is_over(at) {
-            Some(false) => Ok(self.arm_timer(at, waker)),
-            known => Err((known, waker)),
-        }
-    }
-
-    #[inline]
-    fn arm_timer(&self, at: Timestamp, waker: Waker) -> TimerId {
+    fn arm_far(&self, deadline: Instant, waker: Waker) -> Result<TimerId, Waker> {
         let mut core = self.core.borrow_mut();
-        let owner = core.scope();
-        core.arm(owner, at, waker)
+        if core.timers.is_far(deadline) { Ok(core.arm(deadline, waker)) } else { Err(waker) }
+    }
+
+    #[inline]
+    fn arm_timer(&self, deadline: Instant, waker: Waker) -> TimerId {
+        self.core.borrow_mut().arm(deadline, waker)
     }
 
     /// Looks whether an armed timer wakes `waker`, and moves it to the current partition.
     #[inline]
     fn watch_timer(&self, id: TimerId, waker: &Waker) -> Watched {
         let mut core = self.core.borrow_mut();
-        let Some(owner) = core.timers.owner(id) else { return Watched::Fired };
+        let Some(owner) = core.timers.settled().owner(id) else { return Watched::Fired };
         let current = core.scope();
         if owner != current {
-            core.timers.set_owner(id, current);
+            core.timers.settled().set_owner(id, current);
             core.source_changed(current);
             core.source_changed(owner);
         }
-        match core.timers.get(id) {
+        match core.timers.settled().get(id) {
             Some(alarm) if alarm.waker.will_wake(waker) => Watched::Known,
             _ => Watched::Other,
         }
@@ -356,7 +334,7 @@ impl Local {
 
     /// Has an armed timer wake `waker`, and returns the one it woke; if it has fired, `waker`.
     fn rewake_timer(&self, id: TimerId, waker: Waker) -> Result<Waker, Waker> {
-        match self.core.borrow_mut().timers.get_mut(id) {
+        match self.core.borrow_mut().timers.settled().get_mut(id) {
             Some(alarm) => Ok(std::mem::replace(&mut alarm.waker, waker)),
             None => Err(waker),
         }
@@ -365,15 +343,12 @@ impl Local {
     fn reset_timer(&self, id: TimerId, at: Timestamp) {
         let mut core = self.core.borrow_mut();
         // One that has fired is armed again by the poll which that brought about.
-        if let Some(alarm) = core.timers.get_mut(id) {
-            alarm.at = at;
-            core.timers.reset(id, at);
-        }
+        core.timers.reset(id, at);
     }
 
     pub(crate) fn cancel_timer(&self, id: TimerId) {
-        let alarm = self.core.borrow_mut().disarm(id);
-        self.shared.drop_alarm(alarm);
+        let waker = self.core.borrow_mut().disarm(id);
+        self.shared.drop_waker(waker);
     }
 
     /// Keeps a timer for a relay on another thread.
@@ -384,7 +359,7 @@ impl Local {
                 return None;
             }
             let root = core.sched.root();
-            Some(core.arm(root, at, waker))
+            Some(core.arm_at(root, at, waker))
         });
         if !is_armed {
             // Nothing fires any more; who waits shall see that, and not wait for ever.
@@ -402,31 +377,35 @@ impl Local {
 impl Shared {
     /// Drops a waker that is needed no more, which may run foreign code. Nothing is borrowed.
     #[inline]
-    fn drop_alarm(&self, alarm: Option<Alarm>) {
-        if let Some(alarm) = alarm {
-            self.panic_hook.contain(|| drop(alarm));
+    fn drop_waker(&self, waker: Option<Waker>) {
+        if let Some(waker) = waker {
+            self.panic_hook.contain(|| drop(waker));
         }
     }
 }
 
 impl Core {
-    /// Sets a timer of a partition.
+    /// Sets a timer of the current partition.
     #[inline]
-    fn arm(&mut self, owner: PartitionId, at: Timestamp, waker: Waker) -> TimerId {
-        let (id, count) = self.timers.set(owner, at, Alarm { at, waker });
-        if count == 1 {
-            self.first_timer(owner);
-        }
+    fn arm(&mut self, deadline: Instant, waker: Waker) -> TimerId {
+        let owner = self.scope();
+        let id = self.timers.add(owner, deadline, waker);
+        self.timer_added(owner);
+        id
+    }
+
+    /// Sets a timer of a partition.
+    fn arm_at(&mut self, owner: PartitionId, at: Timestamp, waker: Waker) -> TimerId {
+        let id = self.timers.settled().insert(owner, at, Alarm::new(at, waker));
+        self.timer_added(owner);
         id
     }
 
     /// Takes a timer back, unless it has fired.
     #[inline]
-    fn disarm(&mut self, id: TimerId) -> Option<Alarm> {
-        let (alarm, owner, left) = self.timers.take(id)?;
-        if left == 0 {
-            self.no_timers(owner);
-        }
-        Some(alarm)
+    fn disarm(&mut self, id: TimerId) -> Option<Waker> {
+        let (waker, owner) = self.timers.take(id)?;
+        self.timer_removed(owner);
+        Some(waker)
     }
 }

@@ -141,12 +141,35 @@ impl<T> Timers<T> {
         deadline: Timestamp,
         payload: T,
     ) -> (TimerId, usize) {
+        let id = self.reserve();
+        let count = self.keep(id, owner, deadline, payload);
+        (id, count)
+    }
+
+    /// Names a timer that is to be kept before any other is set, reset or removed, or never.
+    #[inline]
+    pub(crate) fn reserve(&mut self) -> TimerId {
+        self.next_sequence += 1;
+        TimerId { index: self.entries.vacant_key() as u32, generation: self.next_sequence as u32 }
+    }
+
+    /// Sets the timer that was named last, and returns how many the partition has now.
+    #[inline]
+    pub(crate) fn keep(
+        &mut self,
+        id: TimerId,
+        owner: PartitionId,
+        deadline: Timestamp,
+        payload: T,
+    ) -> usize {
         let owner = self.owner_of(owner);
-        let key = self.key(deadline);
-        let generation = key.sequence as u32;
+        let generation = id.generation;
+        debug_assert_eq!(generation, self.next_sequence as u32, "it was named too long ago");
+        let key = Key { deadline, sequence: self.next_sequence };
         let state = &mut self.owners[owner];
         let position = state.timers.len() as u32;
         let index = self.entries.insert(Entry { generation, owner, payload }) as u32;
+        debug_assert_eq!(index, id.index, "its place was taken");
         match self.positions.get_mut(index as usize) {
             Some(place) => *place = position,
             None => self.positions.push(position),
@@ -156,7 +179,7 @@ impl<T> Timers<T> {
         if key < state.bound || state.timers.tail() > UNSORTED_MAX {
             self.linked(owner, key);
         }
-        (TimerId { index, generation }, count)
+        count
     }
 
     /// Removes a timer and returns its payload, or `None` if it fired or was removed. O(log n).

@@ -87,12 +87,13 @@ impl Core {
     /// one is known.
     #[inline]
     pub(crate) fn timer_is_due(&mut self) -> bool {
-        let Some(bound) = self.timers.bound() else { return false };
         if self.is_untimed() {
             return false;
         }
+        let timers = self.timers.settled();
+        let Some(bound) = timers.bound() else { return false };
         let told = Timestamp::from_nanos(self.clock.told(self.stamp));
-        bound <= told && self.timers.earliest().is_some_and(|earliest| earliest <= told)
+        bound <= told && timers.earliest().is_some_and(|earliest| earliest <= told)
     }
 
     /// Marks due timers between two harvests, without asking the kernel.

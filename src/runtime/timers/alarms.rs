@@ -1,0 +1,169 @@
+//! The timers of a loop, and in front of them the one that was set last.
+//!
+//! Most timers are limits, and most limits are taken back before anything else happens to a timer: what
+//! they limit was ready, or is polled again only much later. So the newest timer waits by itself, with
+//! its deadline as it was told, and joins the others once somebody looks at them.
+
+use std::task::Waker;
+use std::time::Duration;
+
+use crate::clock::{self, Instant, Source};
+use crate::sched::{PartitionId, TimerId, Timers, Timestamp};
+
+/// What a loop does when a deadline has come: it wakes a task.
+#[derive(Debug)]
+pub(crate) struct Alarm {
+    at: Timestamp,
+    pub(crate) waker: Waker,
+}
+
+impl Alarm {
+    pub(super) fn new(at: Timestamp, waker: Waker) -> Self {
+        Self { at, waker }
+    }
+
+    /// Returns the nanoseconds from the deadline to `now`.
+    pub(crate) fn late(&self, now: Timestamp) -> u64 {
+        clock::nanos(now.saturating_since(self.at))
+    }
+}
+
+/// The timers of a loop.
+///
+/// | newest | add             | take it | anything else |
+/// |--------|-----------------|---------|---------------|
+/// | none   | the new one     |         |               |
+/// | one    | joins, the new  | none    | joins         |
+#[derive(Debug)]
+pub(crate) struct Alarms {
+    timers: Timers<Alarm>,
+    /// Named in `timers`, and not kept there yet.
+    newest: Option<Newest>,
+    time: Source,
+    /// Deadlines from here on are far.
+    far: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Newest {
+    id: TimerId,
+    owner: PartitionId,
+    deadline: Instant,
+    waker: Waker,
+}
+
+/// A deadline as far ahead of the last look at the clock as this is not compared with the clock. A
+/// handle that has blocked its thread for that long is told by the next harvest that its timer is due.
+const FAR: Duration = Duration::from_secs(1);
+
+impl Alarms {
+    /// Creates an empty set of timers that go by `time`, at `told`.
+    pub(crate) fn new(time: Source, told: u64) -> Self {
+        let mut alarms = Self { timers: Timers::new(), newest: None, time, far: None };
+        alarms.look(Timestamp::from_nanos(told));
+        alarms
+    }
+
+    /// Whether a deadline was far ahead at the last look at the clock.
+    #[inline]
+    pub(super) fn is_far(&self, deadline: Instant) -> bool {
+        self.far.is_some_and(|far| deadline >= far)
+    }
+
+    /// Sets a timer.
+    #[inline]
+    pub(super) fn add(&mut self, owner: PartitionId, deadline: Instant, waker: Waker) -> TimerId {
+        if self.newest.is_some() {
+            self.settle();
+        }
+        let id = self.timers.reserve();
+        self.newest = Some(Newest { id, owner, deadline, waker });
+        id
+    }
+
+    /// Takes a timer back, and returns whose it was; `None` if it has fired.
+    #[inline]
+    pub(super) fn take(&mut self, id: TimerId) -> Option<(Waker, PartitionId)> {
+        match &self.newest {
+            Some(newest) if newest.id == id => {
+                self.newest.take().map(|newest| (newest.waker, newest.owner))
+            }
+            _ => self.take_settled(id),
+        }
+    }
+
+    #[inline(never)]
+    fn take_settled(&mut self, id: TimerId) -> Option<(Waker, PartitionId)> {
+        let (alarm, owner, _) = self.settled().take(id)?;
+        Some((alarm.waker, owner))
+    }
+
+    /// Gives a timer another deadline, unless it has fired: then it is armed again by the poll which
+    /// that brought about.
+    pub(super) fn reset(&mut self, id: TimerId, at: Timestamp) {
+        let timers = self.settled();
+        if let Some(alarm) = timers.get_mut(id) {
+            alarm.at = at;
+            timers.reset(id, at);
+        }
+    }
+
+    /// Returns all timers, the newest among them.
+    #[inline]
+    pub(crate) fn settled(&mut self) -> &mut Timers<Alarm> {
+        if self.newest.is_some() {
+            self.settle();
+        }
+        &mut self.timers
+    }
+
+    fn settle(&mut self) {
+        if let Some(Newest { id, owner, deadline, waker }) = self.newest.take() {
+            let at = timestamp(&self.time, deadline);
+            self.timers.keep(id, owner, at, Alarm { at, waker });
+        }
+    }
+
+    /// Marks who has a timer due at `told`, as [`Timers::mark_due`] does.
+    pub(crate) fn mark_due(&mut self, told: Timestamp, due: impl FnMut(PartitionId, Timestamp)) {
+        self.look(told);
+        self.settled().mark_due(told, due);
+    }
+
+    /// Takes note of a look at the clock.
+    fn look(&mut self, told: Timestamp) {
+        // Virtual time may jump while a handle runs.
+        if self.time.is_real() {
+            self.far = self.time.instant_at(told.as_nanos()).checked_add(FAR);
+        }
+    }
+
+    /// Returns whether a partition is marked due.
+    #[inline]
+    pub(crate) fn is_due(&self, owner: PartitionId) -> bool {
+        self.timers.is_due(owner)
+    }
+
+    /// Returns how many timers a partition has set.
+    #[inline]
+    pub(crate) fn count(&self, owner: PartitionId) -> usize {
+        let newest = self.newest.as_ref().is_some_and(|newest| newest.owner == owner);
+        self.timers.count(owner) + usize::from(newest)
+    }
+
+    /// Returns how many timers are set.
+    #[cfg(feature = "sim")]
+    pub(crate) fn len(&self) -> usize {
+        self.timers.len() + usize::from(self.newest.is_some())
+    }
+
+    /// Gives every timer up, in no order.
+    pub(crate) fn end(&mut self) -> impl Iterator<Item = Alarm> + use<> {
+        std::mem::take(self.settled()).into_payloads()
+    }
+}
+
+/// Tells a deadline as the loop counts time; what lies beyond 584 years is never.
+pub(super) fn timestamp(time: &Source, deadline: Instant) -> Timestamp {
+    Timestamp::from_nanos(time.nanos_at(deadline))
+}
