@@ -5,7 +5,7 @@
 //! number is cut short when the turn's time is spent, which is looked at every few operations.
 
 use std::cell::Cell;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use crate::runtime::context;
 
@@ -60,13 +60,31 @@ pub fn poll_proceed(cx: &mut Context<'_>) -> Poll<Progress> {
     if left == UNLIMITED {
         return Poll::Ready(Progress { restore: UNLIMITED });
     }
+    ready!(poll_left(cx));
+    LEFT.set(left - 1);
+    Poll::Ready(Progress { restore: left })
+}
+
+/// As [`poll_proceed`], but takes no unit yet: a future that is ready [takes](made) it.
+#[inline]
+pub(crate) fn poll_left(cx: &mut Context<'_>) -> Poll<()> {
+    let left = LEFT.get();
+    // Unlimited is no multiple.
     if left % LOOK_EVERY == 0 && left != OPERATIONS && is_spent(left) {
         LEFT.set(0);
         cx.waker().wake_by_ref();
         return Poll::Pending;
     }
-    LEFT.set(left - 1);
-    Poll::Ready(Progress { restore: left })
+    Poll::Ready(())
+}
+
+/// Takes a unit, of which [`poll_left`] said that there is one: an operation completed.
+#[inline]
+pub(crate) fn made() {
+    let left = LEFT.get();
+    if left != UNLIMITED {
+        LEFT.set(left.saturating_sub(1));
+    }
 }
 
 #[cold]

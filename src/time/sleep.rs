@@ -107,9 +107,9 @@ impl Future for Sleep {
 
     #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let progress = ready!(coop::poll_proceed(cx));
+        ready!(coop::poll_left(cx));
         ready!(self.timer.poll_elapsed(cx, "evenloop::time::sleep"));
-        progress.made();
+        coop::made();
         Poll::Ready(())
     }
 }
