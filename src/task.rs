@@ -26,3 +26,4 @@ pub use home::TaskId;
 pub(crate) use home::{Home, Outcome, Payload, panic_text};
 pub(crate) use joint::{Joint, spawn, spawn_without_loop};
 pub(crate) use refs::{Notice, Queued, Ran, Runnable, Task};
+pub(crate) use waker::table;

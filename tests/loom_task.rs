@@ -16,14 +16,14 @@ mod task {
     pub(super) mod joint;
     pub(super) mod refs;
     mod sync;
-    mod waker;
+    pub(super) mod waker;
     mod word;
 }
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::panic::Location;
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, RawWakerVTable, Wake, Waker};
 
 use injector::Injector;
 use loom::sync::Arc;
@@ -46,6 +46,10 @@ loom::thread_local! {
 impl Home for Loop {
     fn is_here(&self) -> bool {
         IS_LOOP.with(Cell::get)
+    }
+    fn wakers() -> &'static RawWakerVTable {
+        static WAKERS: RawWakerVTable = task::waker::table::<Loop>();
+        &WAKERS
     }
     fn queue(task: Runnable<Self>) {
         QUEUE.with(|queue| queue.borrow_mut().push(task));

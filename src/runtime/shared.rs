@@ -3,6 +3,7 @@
 use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::RawWakerVTable;
 
 use crate::clock::Source;
 use crate::driver::Unpark;
@@ -16,7 +17,7 @@ use crate::runtime::offload::Blocking;
 use crate::runtime::panics::{PanicHook, UnhandledPanic};
 use crate::runtime::run::MainWaker;
 use crate::sched::{PartitionId, RegistrationId, TimerId};
-use crate::task::{Header, Home, Notice, Payload, Runnable, Task, TaskId};
+use crate::task::{self, Header, Home, Notice, Payload, Runnable, Task, TaskId};
 
 /// The half of a loop that is `Send + Sync`: every task, socket, timer and handle holds it.
 pub(crate) struct Shared {
@@ -126,6 +127,12 @@ impl Home for Shared {
     #[inline]
     fn is_here(&self) -> bool {
         context::is_loop_of(self)
+    }
+
+    #[inline]
+    fn wakers() -> &'static RawWakerVTable {
+        static WAKERS: RawWakerVTable = task::table::<Shared>();
+        &WAKERS
     }
 
     #[inline]

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::panic::Location;
+use std::task::RawWakerVTable;
 
 use super::cell::Header;
 use super::refs::{Notice, Runnable};
@@ -36,6 +37,10 @@ impl fmt::Display for TaskId {
 pub(crate) trait Home: Send + Sync + Sized + 'static {
     /// Whether this thread runs the loop now. While it does, no other thread can.
     fn is_here(&self) -> bool;
+
+    /// Returns the functions behind the wakers of its tasks, always at the same address: whose wakers
+    /// they are is known by that. A constant has several, one in each crate that spawns.
+    fn wakers() -> &'static RawWakerVTable;
 
     /// Queues a task that was woken on the loop's own thread.
     fn queue(task: Runnable<Self>);

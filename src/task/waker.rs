@@ -8,12 +8,9 @@ use super::cell::Header;
 use super::home::Home;
 use super::refs::{Task, retain};
 
-/// Carries the table of the wakers of one kind of loop.
-struct Table<L>(std::marker::PhantomData<L>);
-
-impl<L: Home> Table<L> {
-    const WAKER: &'static RawWakerVTable =
-        &RawWakerVTable::new(clone::<L>, wake_and_drop::<L>, wake_by_ref::<L>, drop_waker::<L>);
+/// Returns the functions behind wakers, for [`Home::wakers`].
+pub(crate) const fn table<L: Home>() -> RawWakerVTable {
+    RawWakerVTable::new(clone::<L>, wake_and_drop::<L>, wake_by_ref::<L>, drop_waker::<L>)
 }
 
 /// Returns a waker that owns a reference to the task.
@@ -23,7 +20,7 @@ impl<L: Home> Table<L> {
 /// The reference exists, and is the waker's from here on: dropping the waker gives it up.
 #[allow(unsafe_code)]
 pub(super) unsafe fn borrowed<L: Home>(task: NonNull<Header<L>>) -> Waker {
-    let raw = RawWaker::new(task.as_ptr().cast_const().cast(), Table::<L>::WAKER);
+    let raw = RawWaker::new(task.as_ptr().cast_const().cast(), L::wakers());
     // SAFETY: the functions of the table keep to the contract of `RawWakerVTable`; each takes the
     // pointer back to what it was made of.
     unsafe { Waker::from_raw(raw) }
@@ -33,7 +30,7 @@ pub(super) unsafe fn borrowed<L: Home>(task: NonNull<Header<L>>) -> Waker {
 #[inline]
 #[allow(unsafe_code)]
 pub(super) fn into_task<L: Home>(waker: Waker) -> Result<Task<L>, Waker> {
-    if !std::ptr::eq(waker.vtable(), Table::<L>::WAKER) {
+    if !std::ptr::eq(waker.vtable(), L::wakers()) {
         return Err(waker);
     }
     let waker = ManuallyDrop::new(waker);
@@ -52,7 +49,7 @@ unsafe fn header<L: Home>(data: *const ()) -> NonNull<Header<L>> {
 unsafe fn clone<L: Home>(data: *const ()) -> RawWaker {
     // SAFETY: the waker that is cloned refers to the task.
     retain(unsafe { header::<L>(data).as_ref() });
-    RawWaker::new(data, Table::<L>::WAKER)
+    RawWaker::new(data, L::wakers())
 }
 
 #[allow(unsafe_code)]
