@@ -15,8 +15,8 @@ use crate::runtime::pause::Advances;
 use crate::runtime::probe::Probe;
 use crate::runtime::shared::Shared;
 use crate::runtime::tasks::Tasks;
-use crate::runtime::timers::Alarms;
-use crate::sched::{Creator, Dispatcher, PartitionId, Readiness, Settings, Turn, Wake};
+use crate::runtime::timers::{Alarm, Alarms};
+use crate::sched::{Creator, Dispatcher, PartitionId, Readiness, Settings, Timers, Turn, Wake};
 use crate::task::{self, Runnable};
 
 #[cfg(feature = "sim")]
@@ -320,25 +320,22 @@ impl Core {
         }
     }
 
-    /// Keeps a partition's marker right after it gained a timer.
+    /// Keeps a partition's marker right after it gained its first timer.
     #[inline]
-    pub(crate) fn timer_added(&mut self, owner: PartitionId) {
-        if self.lingering != Some(owner) && self.timers.count(owner) == 1 {
+    pub(crate) fn first_timer(&mut self, owner: PartitionId) {
+        if self.lingering != Some(owner) {
             self.source_changed(owner);
         }
     }
 
-    /// Keeps a partition's marker right after it lost a timer. If that was its last one while one of
-    /// its handles runs, the marker stays where it is, since it is common that the next timer comes
-    /// soon: the delivery that follows the handle takes it away.
+    /// Keeps a partition's marker right after it lost its last timer. While one of its handles runs
+    /// the marker stays where it is, since it is common that the next timer comes soon: the delivery
+    /// that follows the handle takes it away.
     #[inline]
-    pub(crate) fn timer_removed(&mut self, owner: PartitionId) {
-        if self.lingering != Some(owner) && self.timers.count(owner) == 0 {
-            self.no_timers(owner);
+    pub(crate) fn no_timers(&mut self, owner: PartitionId) {
+        if self.lingering == Some(owner) {
+            return;
         }
-    }
-
-    fn no_timers(&mut self, owner: PartitionId) {
         if matches!(self.runner, Runner::Task(_) | Runner::Main) && owner == self.current {
             self.end_lingering();
             self.lingering = Some(owner);
@@ -347,9 +344,27 @@ impl Core {
         }
     }
 
+    /// Whether a partition will keep its marker whatever becomes of a timer that is set now.
+    #[inline]
+    pub(crate) fn keeps_marker(&self, owner: PartitionId) -> bool {
+        self.lingering == Some(owner) || self.has_timers(owner)
+    }
+
+    #[inline(never)]
+    fn has_timers(&self, owner: PartitionId) -> bool {
+        self.timers.count(owner) > 0
+    }
+
+    /// Returns the timers that are set, the newest among them.
+    #[inline]
+    pub(crate) fn all_timers(&mut self) -> &mut Timers<Alarm> {
+        self.timers.settled(&self.tasks)
+    }
+
     /// Takes away a marker that a partition keeps without need.
     pub(crate) fn end_lingering(&mut self) {
         if let Some(owner) = self.lingering.take() {
+            self.all_timers();
             self.source_changed(owner);
         }
     }

@@ -139,7 +139,8 @@ impl Local {
     /// Where time that stands still goes when nothing is left to run, if it goes anywhere.
     pub(crate) fn next_moment(&self, core: &mut Core) -> Option<u64> {
         // What is due at the end of time never is.
-        let timer = core.timers.settled().earliest().map(|at| at.as_nanos()).filter(|&at| at < u64::MAX);
+        let timer =
+            core.all_timers().earliest().map(|at| at.as_nanos()).filter(|&at| at < u64::MAX);
         match core.advances.next() {
             Some(until) => Some(timer.map_or(until, |timer| timer.min(until))),
             None if self.shared.blocking.in_flight().get() > 0 => None,
@@ -185,7 +186,7 @@ impl Local {
         let told = time.told(time.now());
         let mut core = self.core.borrow_mut();
         core.advances.stepped = core.handles;
-        let is_due = core.timers.settled().earliest().is_some_and(|at| at.as_nanos() <= told);
+        let is_due = core.all_timers().earliest().is_some_and(|at| at.as_nanos() <= told);
         let arrived = if is_due { Vec::new() } else { core.advances.take(told) };
         drop(core);
         self.wake_all(arrived);

@@ -211,7 +211,7 @@ impl Local {
             // Time passes by itself at once, or not at all.
             return self.next_moment(&mut core).map(|_| Duration::ZERO);
         }
-        let earliest = core.timers.settled().earliest()?.as_nanos();
+        let earliest = core.all_timers().earliest()?.as_nanos();
         Some(Duration::from_nanos(earliest.saturating_sub(self.shared.time.told(now))))
     }
 
@@ -307,7 +307,7 @@ impl Local {
                 }
             }
             if core.timers.is_due(partition) {
-                more |= core.timers.settled().take_due(partition, told, DELIVERY_MAX, alarms);
+                more |= core.all_timers().take_due(partition, told, DELIVERY_MAX, alarms);
                 core.source_changed(partition);
             }
             if let Some(counters) = core.directory.counters(partition) {

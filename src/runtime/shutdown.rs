@@ -223,7 +223,10 @@ impl Local {
     /// Wakes whoever still waits for a timer of this loop, on whatever thread: it is told that the
     /// loop is gone.
     fn end_timers(&self) {
-        let alarms = self.core.borrow_mut().timers.end();
+        let alarms = {
+            let core = &mut *self.core.borrow_mut();
+            core.timers.end(&core.tasks)
+        };
         for alarm in alarms {
             self.shared.panic_hook.contain(|| alarm.waker.wake());
         }

@@ -15,8 +15,10 @@ use crate::clock::Instant;
 use crate::runtime::context;
 use crate::runtime::core::Core;
 use crate::runtime::local::Local;
+use crate::runtime::moves::Runner;
 use crate::runtime::shared::{Message, Shared};
 use crate::sched::{PartitionId, TimerId, Timestamp};
+use alarms::Wakes;
 pub(crate) use alarms::{Alarm, Alarms};
 use relay::Relay;
 
@@ -98,12 +100,11 @@ impl Timer {
         let Some(home) = &self.shared else { unreachable!("a timer at home has one") };
         match self.state {
             State::Idle => {
-                // Cloned before anything is borrowed, as all that may run foreign code.
-                let waker = cx.waker().clone();
-                let deadline = self.deadline;
-                let armed =
-                    context::with_loop_briefly(home, |local| local.arm_far(deadline, waker));
-                if let Some(Ok(id)) = armed {
+                let (deadline, waker) = (self.deadline, cx.waker());
+                let armed = context::with_loop_briefly(home, |local| {
+                    local.core.borrow_mut().arm_own(deadline, waker)
+                });
+                if let Some(Some(id)) = armed {
                     self.state = State::Local(id);
                     return Poll::Pending;
                 }
@@ -230,7 +231,7 @@ impl Timer {
         };
         let (Some(id), Some(shared)) = (id, &self.shared) else { return };
         match context::with_loop_briefly(shared, |local| local.core.borrow_mut().disarm(id)) {
-            Some(waker) => shared.drop_waker(waker),
+            Some(wakes) => shared.drop_waker(wakes),
             // A loop that is gone has no timers.
             None => drop(shared.send(Message::CancelTimer(id))),
         }
@@ -245,9 +246,9 @@ impl Drop for Timer {
             (State::Idle, _) => {}
             (State::Local(id), Some(home)) => {
                 let id = *id;
-                let waker =
+                let wakes =
                     context::with_loop_briefly(home, |local| local.core.borrow_mut().disarm(id));
-                home.drop_waker(waker.flatten());
+                home.drop_waker(wakes.flatten());
             }
             _ => self.disarm(),
         }
@@ -303,13 +304,6 @@ impl Local {
         (timestamp(&self.shared, deadline) <= core.told()).then_some(true)
     }
 
-    /// Sets a timer whose deadline is known to be ahead, else gives the waker back.
-    #[inline]
-    fn arm_far(&self, deadline: Instant, waker: Waker) -> Result<TimerId, Waker> {
-        let mut core = self.core.borrow_mut();
-        if core.timers.is_far(deadline) { Ok(core.arm(deadline, waker)) } else { Err(waker) }
-    }
-
     #[inline]
     fn arm_timer(&self, deadline: Instant, waker: Waker) -> TimerId {
         self.core.borrow_mut().arm(deadline, waker)
@@ -319,14 +313,14 @@ impl Local {
     #[inline]
     fn watch_timer(&self, id: TimerId, waker: &Waker) -> Watched {
         let mut core = self.core.borrow_mut();
-        let Some(owner) = core.timers.settled().owner(id) else { return Watched::Fired };
+        let Some(owner) = core.all_timers().owner(id) else { return Watched::Fired };
         let current = core.scope();
         if owner != current {
-            core.timers.settled().set_owner(id, current);
+            core.all_timers().set_owner(id, current);
             core.source_changed(current);
             core.source_changed(owner);
         }
-        match core.timers.settled().get(id) {
+        match core.all_timers().get(id) {
             Some(alarm) if alarm.waker.will_wake(waker) => Watched::Known,
             _ => Watched::Other,
         }
@@ -334,7 +328,7 @@ impl Local {
 
     /// Has an armed timer wake `waker`, and returns the one it woke; if it has fired, `waker`.
     fn rewake_timer(&self, id: TimerId, waker: Waker) -> Result<Waker, Waker> {
-        match self.core.borrow_mut().timers.settled().get_mut(id) {
+        match self.core.borrow_mut().all_timers().get_mut(id) {
             Some(alarm) => Ok(std::mem::replace(&mut alarm.waker, waker)),
             None => Err(waker),
         }
@@ -343,12 +337,16 @@ impl Local {
     fn reset_timer(&self, id: TimerId, at: Timestamp) {
         let mut core = self.core.borrow_mut();
         // One that has fired is armed again by the poll which that brought about.
-        core.timers.reset(id, at);
+        let timers = core.all_timers();
+        if let Some(alarm) = timers.get_mut(id) {
+            alarm.reset(at);
+            timers.reset(id, at);
+        }
     }
 
     pub(crate) fn cancel_timer(&self, id: TimerId) {
-        let waker = self.core.borrow_mut().disarm(id);
-        self.shared.drop_waker(waker);
+        let wakes = self.core.borrow_mut().disarm(id);
+        self.shared.drop_waker(wakes);
     }
 
     /// Keeps a timer for a relay on another thread.
@@ -377,35 +375,58 @@ impl Local {
 impl Shared {
     /// Drops a waker that is needed no more, which may run foreign code. Nothing is borrowed.
     #[inline]
-    fn drop_waker(&self, waker: Option<Waker>) {
-        if let Some(waker) = waker {
+    fn drop_waker(&self, wakes: Option<Wakes>) {
+        if let Some(Wakes::Other(waker)) = wakes {
             self.panic_hook.contain(|| drop(waker));
         }
     }
 }
 
 impl Core {
-    /// Sets a timer of the current partition.
+    /// Sets a timer for the task that runs, if `waker` is of that, the deadline is known to be ahead and
+    /// nothing else is to be done for it.
     #[inline]
+    fn arm_own(&mut self, deadline: Instant, waker: &Waker) -> Option<TimerId> {
+        let Runner::Task(key) = self.runner else { return None };
+        let owner = self.current;
+        let is_own = self.tasks.by_key(key)?.task.header().is_woken_by(waker);
+        if is_own && self.timers.is_far(deadline) && self.keeps_marker(owner) {
+            return Some(self.timers.add(owner, deadline, Wakes::Task(key), &self.tasks));
+        }
+        None
+    }
+
+    /// Sets a timer of the current partition.
     fn arm(&mut self, deadline: Instant, waker: Waker) -> TimerId {
         let owner = self.scope();
-        let id = self.timers.add(owner, deadline, waker);
-        self.timer_added(owner);
-        id
+        if self.keeps_marker(owner) {
+            return self.timers.add(owner, deadline, Wakes::Other(waker), &self.tasks);
+        }
+        let at = self.timers.timestamp(deadline);
+        self.arm_at(owner, at, waker)
     }
 
     /// Sets a timer of a partition.
     fn arm_at(&mut self, owner: PartitionId, at: Timestamp, waker: Waker) -> TimerId {
-        let id = self.timers.settled().insert(owner, at, Alarm::new(at, waker));
-        self.timer_added(owner);
+        let (id, count) = self.all_timers().set(owner, at, Alarm::new(at, waker));
+        if count == 1 {
+            self.first_timer(owner);
+        }
         id
     }
 
     /// Takes a timer back, unless it has fired.
     #[inline]
-    fn disarm(&mut self, id: TimerId) -> Option<Waker> {
-        let (waker, owner) = self.timers.take(id)?;
-        self.timer_removed(owner);
-        Some(waker)
+    fn disarm(&mut self, id: TimerId) -> Option<Wakes> {
+        self.timers.take_newest(id).or_else(|| self.disarm_settled(id))
+    }
+
+    #[inline(never)]
+    fn disarm_settled(&mut self, id: TimerId) -> Option<Wakes> {
+        let (alarm, owner, left) = self.all_timers().take(id)?;
+        if left == 0 {
+            self.no_timers(owner);
+        }
+        Some(Wakes::Other(alarm.waker))
     }
 }

@@ -39,6 +39,15 @@ pub(super) fn into_task<L: Home>(waker: Waker) -> Result<Task<L>, Waker> {
     Ok(unsafe { Task::from_counted(header::<L>(waker.data())) })
 }
 
+impl<L: Home> Header<L> {
+    /// Whether `waker` is one of this task's, and nobody's who wraps it.
+    #[inline]
+    pub(crate) fn is_woken_by(&self, waker: &Waker) -> bool {
+        let task = std::ptr::from_ref(self).cast();
+        std::ptr::eq(waker.data(), task) && std::ptr::eq(waker.vtable(), L::wakers())
+    }
+}
+
 #[allow(unsafe_code)]
 unsafe fn header<L: Home>(data: *const ()) -> NonNull<Header<L>> {
     // SAFETY: the data of a waker of ours is a pointer to a task, see `borrowed`.

@@ -90,7 +90,7 @@ impl Core {
         if self.is_untimed() {
             return false;
         }
-        let timers = self.timers.settled();
+        let timers = self.timers.settled(&self.tasks);
         let Some(bound) = timers.bound() else { return false };
         let told = Timestamp::from_nanos(self.clock.told(self.stamp));
         bound <= told && timers.earliest().is_some_and(|earliest| earliest <= told)
@@ -107,8 +107,9 @@ impl Core {
     fn mark_timers(&mut self, now: u64) {
         self.told = self.clock.told(now);
         let told = self.told();
-        let Self { timers, directory, .. } = self;
-        timers.mark_due(told, |partition, deadline| {
+        let Self { timers, tasks, directory, .. } = self;
+        timers.look(told);
+        timers.settled(tasks).mark_due(told, |partition, deadline| {
             directory.due.push((partition, deadline));
         });
         while let Some((partition, deadline)) = self.directory.due.pop() {

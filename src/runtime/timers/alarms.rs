@@ -8,6 +8,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use crate::clock::{self, Instant, Source};
+use crate::runtime::tasks::{Key, Tasks};
 use crate::sched::{PartitionId, TimerId, Timers, Timestamp};
 
 /// What a loop does when a deadline has come: it wakes a task.
@@ -22,6 +23,11 @@ impl Alarm {
         Self { at, waker }
     }
 
+    /// Gives it another deadline.
+    pub(super) fn reset(&mut self, at: Timestamp) {
+        self.at = at;
+    }
+
     /// Returns the nanoseconds from the deadline to `now`.
     pub(crate) fn late(&self, now: Timestamp) -> u64 {
         clock::nanos(now.saturating_since(self.at))
@@ -34,6 +40,9 @@ impl Alarm {
 /// |--------|-----------------|---------|---------------|
 /// | none   | the new one     |         |               |
 /// | one    | joins, the new  | none    | joins         |
+///
+/// Its partition has a marker without it: for another timer, or one that lingers. Neither goes before
+/// the newest has joined, so that nothing but itself is to be taken back with it.
 #[derive(Debug)]
 pub(crate) struct Alarms {
     timers: Timers<Alarm>,
@@ -49,7 +58,28 @@ struct Newest {
     id: TimerId,
     owner: PartitionId,
     deadline: Instant,
-    waker: Waker,
+    wakes: Wakes,
+}
+
+/// Whom the newest timer wakes.
+#[derive(Debug)]
+pub(super) enum Wakes {
+    /// The task that has set it, of which no waker was cloned.
+    Task(Key),
+    Other(Waker),
+}
+
+impl Wakes {
+    /// Returns a waker. One of a task that has ended wakes nobody.
+    fn into_waker(self, tasks: &Tasks) -> Waker {
+        match self {
+            Self::Other(waker) => waker,
+            Self::Task(key) => match tasks.by_key(key) {
+                Some(entry) => entry.task.waker(),
+                None => Waker::noop().clone(),
+            },
+        }
+    }
 }
 
 /// A deadline as far ahead of the last look at the clock as this is not compared with the clock. A
@@ -70,72 +100,60 @@ impl Alarms {
         self.far.is_some_and(|far| deadline >= far)
     }
 
-    /// Sets a timer.
+    /// Sets a timer of a partition that has its marker, and keeps it until the timers are settled.
     #[inline]
-    pub(super) fn add(&mut self, owner: PartitionId, deadline: Instant, waker: Waker) -> TimerId {
+    pub(super) fn add(
+        &mut self,
+        owner: PartitionId,
+        deadline: Instant,
+        wakes: Wakes,
+        tasks: &Tasks,
+    ) -> TimerId {
         if self.newest.is_some() {
-            self.settle();
+            self.settle(tasks);
         }
         let id = self.timers.reserve();
-        self.newest = Some(Newest { id, owner, deadline, waker });
+        self.newest = Some(Newest { id, owner, deadline, wakes });
         id
     }
 
-    /// Takes a timer back, and returns whose it was; `None` if it has fired.
+    /// Takes the newest timer back if it is that one.
     #[inline]
-    pub(super) fn take(&mut self, id: TimerId) -> Option<(Waker, PartitionId)> {
+    pub(super) fn take_newest(&mut self, id: TimerId) -> Option<Wakes> {
         match &self.newest {
-            Some(newest) if newest.id == id => {
-                self.newest.take().map(|newest| (newest.waker, newest.owner))
-            }
-            _ => self.take_settled(id),
-        }
-    }
-
-    #[inline(never)]
-    fn take_settled(&mut self, id: TimerId) -> Option<(Waker, PartitionId)> {
-        let (alarm, owner, _) = self.settled().take(id)?;
-        Some((alarm.waker, owner))
-    }
-
-    /// Gives a timer another deadline, unless it has fired: then it is armed again by the poll which
-    /// that brought about.
-    pub(super) fn reset(&mut self, id: TimerId, at: Timestamp) {
-        let timers = self.settled();
-        if let Some(alarm) = timers.get_mut(id) {
-            alarm.at = at;
-            timers.reset(id, at);
+            Some(newest) if newest.id == id => self.newest.take().map(|newest| newest.wakes),
+            _ => None,
         }
     }
 
     /// Returns all timers, the newest among them.
     #[inline]
-    pub(crate) fn settled(&mut self) -> &mut Timers<Alarm> {
+    pub(crate) fn settled(&mut self, tasks: &Tasks) -> &mut Timers<Alarm> {
         if self.newest.is_some() {
-            self.settle();
+            self.settle(tasks);
         }
         &mut self.timers
     }
 
-    fn settle(&mut self) {
-        if let Some(Newest { id, owner, deadline, waker }) = self.newest.take() {
+    #[inline(never)]
+    fn settle(&mut self, tasks: &Tasks) {
+        if let Some(Newest { id, owner, deadline, wakes }) = self.newest.take() {
             let at = timestamp(&self.time, deadline);
-            self.timers.keep(id, owner, at, Alarm { at, waker });
+            self.timers.keep(id, owner, at, Alarm { at, waker: wakes.into_waker(tasks) });
         }
     }
 
-    /// Marks who has a timer due at `told`, as [`Timers::mark_due`] does.
-    pub(crate) fn mark_due(&mut self, told: Timestamp, due: impl FnMut(PartitionId, Timestamp)) {
-        self.look(told);
-        self.settled().mark_due(told, due);
-    }
-
     /// Takes note of a look at the clock.
-    fn look(&mut self, told: Timestamp) {
+    pub(crate) fn look(&mut self, told: Timestamp) {
         // Virtual time may jump while a handle runs.
         if self.time.is_real() {
             self.far = self.time.instant_at(told.as_nanos()).checked_add(FAR);
         }
+    }
+
+    /// Tells a deadline as the loop counts time.
+    pub(super) fn timestamp(&self, deadline: Instant) -> Timestamp {
+        timestamp(&self.time, deadline)
     }
 
     /// Returns whether a partition is marked due.
@@ -158,8 +176,8 @@ impl Alarms {
     }
 
     /// Gives every timer up, in no order.
-    pub(crate) fn end(&mut self) -> impl Iterator<Item = Alarm> + use<> {
-        std::mem::take(self.settled()).into_payloads()
+    pub(crate) fn end(&mut self, tasks: &Tasks) -> impl Iterator<Item = Alarm> + use<> {
+        std::mem::take(self.settled(tasks)).into_payloads()
     }
 }
 
