@@ -21,6 +21,8 @@ use evenloop::{
 
 #[path = "time_paused/around.rs"]
 mod around;
+#[path = "time_paused/newest.rs"]
+mod newest;
 
 /// Longer than any test takes, and far shorter than what the tests sleep for.
 const PATIENCE: Duration = Duration::from_secs(60);

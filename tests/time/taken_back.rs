@@ -24,6 +24,24 @@ fn timers_that_were_taken_back_keep_no_partition() {
         let nap = spawn_in("elsewhere", async { armed(sleep(HOUR)).await }).await.unwrap();
         assert_eq!(runtime.handle().partitions().len(), 2, "a timer keeps its partition");
         drop(nap);
+        spawn_in("two", async {
+            let (first, second) = (armed(sleep(HOUR)).await, armed(sleep(HOUR)).await);
+            drop(first);
+            drop(second);
+            let (first, second) = (armed(sleep(HOUR)).await, armed(sleep(HOUR)).await);
+            drop(second);
+            yield_now().await;
+            let second = armed(sleep(HOUR)).await;
+            yield_now().await;
+            drop(first);
+            drop(second);
+            // Its marker is there for the one before it at first.
+            let limit = armed(sleep(HOUR)).await;
+            yield_now().await;
+            drop(limit);
+        })
+        .await
+        .unwrap();
         // A handle of each boundary at which partitions are let go.
         yield_now().await;
         yield_now().await;

@@ -185,3 +185,70 @@ impl Alarms {
 pub(super) fn timestamp(time: &Source, deadline: Instant) -> Timestamp {
     Timestamp::from_nanos(time.nanos_at(deadline))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+    use std::task::Wake;
+
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
+    use super::*;
+    use crate::sched::{Dispatcher, Settings};
+
+    /// Writes its number down when it is woken.
+    struct Numbered(usize, Arc<Mutex<Vec<usize>>>);
+
+    impl Wake for Numbered {
+        fn wake(self: Arc<Self>) {
+            self.1.lock().unwrap().push(self.0);
+        }
+    }
+
+    proptest! {
+        /// Whatever becomes of the newest, timers have the names, and fire in the order, that they would
+        /// have if each joined the others at once.
+        #[test]
+        fn the_newest_is_one_of_all(
+            steps in proptest::collection::vec((0..5_u8, 0..4_u64, any::<Index>()), 1..80),
+        ) {
+            let owner = Dispatcher::<()>::new(Settings::default()).root();
+            let (time, tasks) = (Source::real(), Tasks::default());
+            let mut alarms = Alarms::new(time.clone(), 0);
+            let mut model = Timers::new();
+            let fired = Arc::default();
+            let mut set: Vec<TimerId> = Vec::new();
+            for (number, (step, nanos, which)) in steps.into_iter().enumerate() {
+                let at = Timestamp::from_nanos(nanos);
+                let id = (!set.is_empty()).then(|| which.get(&set)).copied();
+                match (step, id) {
+                    (2, Some(id)) => {
+                        let newest = alarms.take_newest(id).is_some();
+                        prop_assert!(newest || alarms.settled(&tasks).take(id).is_some());
+                        prop_assert!(model.remove(id).is_some());
+                        set.retain(|each| *each != id);
+                    }
+                    (3, Some(id)) => {
+                        prop_assert!(alarms.settled(&tasks).reset(id, at));
+                        prop_assert!(model.reset(id, at));
+                    }
+                    (4, _) => prop_assert_eq!(alarms.settled(&tasks).len(), model.len()),
+                    _ => {
+                        let waker = Waker::from(Arc::new(Numbered(number, Arc::clone(&fired))));
+                        let deadline = time.instant_at(nanos);
+                        let id = alarms.add(owner, deadline, Wakes::Other(waker), &tasks);
+                        prop_assert_eq!(model.insert(owner, at, number), id);
+                        set.push(id);
+                    }
+                }
+                prop_assert_eq!(alarms.count(owner), set.len());
+            }
+            let (now, mut due, mut expected) = (Timestamp::from_nanos(9), Vec::new(), Vec::new());
+            alarms.settled(&tasks).take_due(owner, now, usize::MAX, &mut due);
+            due.into_iter().for_each(|alarm| alarm.waker.wake());
+            model.take_due(owner, now, usize::MAX, &mut expected);
+            prop_assert_eq!(&*fired.lock().unwrap(), &expected);
+        }
+    }
+}
