@@ -6,10 +6,16 @@
 //! the gap came from the bottom, so it mostly belongs there, and is compared on the way up from a
 //! leaf instead of at each level on the way down.
 
+/// What is known of the items of a heap besides their keys. Whoever calls keeps it next to them.
+pub(super) trait Index<K> {
+    /// Whether `a` goes before `b`, which is another item.
+    fn precedes(&self, a: (K, u32), b: (K, u32)) -> bool;
+
+    /// Takes note of where an item is. Every move is told.
+    fn place(&mut self, item: u32, position: u32);
+}
+
 /// An indexed 4-ary min-heap of `(key, item)`, with an unsorted tail.
-///
-/// The heap does not own its index. Every move of an item is told to `place(item, position)`, and
-/// whoever calls keeps the position next to the item.
 #[derive(Debug)]
 pub(super) struct Heap<K> {
     entries: Vec<(K, u32)>,
@@ -68,60 +74,60 @@ impl<K: Ord + Copy> Heap<K> {
     /// Takes the tail into the heap. O(t log n) for t entries; O(t) if their keys are greater than
     /// most, as those of timeouts are.
     #[inline]
-    pub(super) fn sort(&mut self, mut place: impl FnMut(u32, u32)) {
+    pub(super) fn sort(&mut self, index: &mut impl Index<K>) {
         while self.sorted < self.entries.len() {
-            self.rise(self.sorted, &mut place);
+            self.rise(self.sorted, index);
             self.sorted += 1;
         }
     }
 
     /// Adds an entry to a heap without a tail. O(log n).
-    pub(super) fn push(&mut self, key: K, item: u32, mut place: impl FnMut(u32, u32)) {
+    pub(super) fn push(&mut self, key: K, item: u32, index: &mut impl Index<K>) {
         let position = self.entries.len();
         self.append(key, item);
-        place(item, position as u32);
-        self.sort(place);
+        index.place(item, position as u32);
+        self.sort(index);
     }
 
     /// Removes what is at `position`. O(log n), or O(1) in the tail.
     #[inline]
-    pub(super) fn remove(&mut self, position: u32, mut place: impl FnMut(u32, u32)) {
+    pub(super) fn remove(&mut self, position: u32, index: &mut impl Index<K>) {
         let mut position = position as usize;
         if position < self.sorted {
-            position = self.sink_out(position, &mut place);
+            position = self.sink_out(position, index);
         }
         self.entries.swap_remove(position);
         if let Some(&(_, item)) = self.entries.get(position) {
-            place(item, position as u32);
+            index.place(item, position as u32);
         }
     }
 
-    /// Gives what is at `position` another key. O(log n), or O(1) if it is the same.
-    pub(super) fn update(&mut self, position: u32, key: K, mut place: impl FnMut(u32, u32)) {
+    /// Gives what is at `position` another key, or the same if it goes behind its equals. O(log n).
+    pub(super) fn update(&mut self, position: u32, key: K, index: &mut impl Index<K>) {
         let position = position as usize;
         let old = std::mem::replace(&mut self.entries[position].0, key);
-        if position >= self.sorted || old == key {
+        if position >= self.sorted {
             return;
         }
         if key < old {
-            self.rise(position, &mut place);
+            self.rise(position, index);
         } else {
-            self.sink(position, &mut place);
+            self.sink(position, index);
         }
     }
 
     /// Takes an entry out of the heap, which so has one less, and returns where it is then: at the
     /// end of the heap, in front of the tail.
-    fn sink_out(&mut self, position: usize, place: &mut impl FnMut(u32, u32)) -> usize {
+    fn sink_out(&mut self, position: usize, index: &mut impl Index<K>) -> usize {
         self.sorted -= 1;
         let last = self.sorted;
         if position < last {
             // The gap goes down to a leaf, and the last entry up from there.
             let filler = self.entries[last];
             let gap = self.entries[position];
-            let leaf = self.sink_gap(position, place);
+            let leaf = self.sink_gap(position, index);
             self.entries[leaf] = filler;
-            self.rise(leaf, place);
+            self.rise(leaf, index);
             self.entries[last] = gap;
         }
         last
@@ -129,9 +135,9 @@ impl<K: Ord + Copy> Heap<K> {
 
     /// Moves the gap at `position` down to a leaf, past the least child of each, and returns where
     /// that is.
-    fn sink_gap(&mut self, mut position: usize, place: &mut impl FnMut(u32, u32)) -> usize {
-        while let Some(child) = self.least_child(position) {
-            self.put(position, self.entries[child], place);
+    fn sink_gap(&mut self, mut position: usize, index: &mut impl Index<K>) -> usize {
+        while let Some(child) = self.least_child(position, index) {
+            self.put(position, self.entries[child], index);
             position = child;
         }
         position
@@ -139,48 +145,50 @@ impl<K: Ord + Copy> Heap<K> {
 
     /// Moves an entry up to where its parent is not greater.
     #[inline]
-    fn rise(&mut self, mut position: usize, place: &mut impl FnMut(u32, u32)) {
+    fn rise(&mut self, mut position: usize, index: &mut impl Index<K>) {
         let entry = self.entries[position];
         while position > 0 {
             let parent = (position - 1) / CHILDREN;
-            if self.entries[parent].0 <= entry.0 {
+            if !index.precedes(entry, self.entries[parent]) {
                 break;
             }
-            self.put(position, self.entries[parent], place);
+            self.put(position, self.entries[parent], index);
             position = parent;
         }
-        self.put(position, entry, place);
+        self.put(position, entry, index);
     }
 
     /// Moves an entry down to where no child is less.
-    fn sink(&mut self, mut position: usize, place: &mut impl FnMut(u32, u32)) {
+    fn sink(&mut self, mut position: usize, index: &mut impl Index<K>) {
         let entry = self.entries[position];
-        while let Some(child) = self.least_child(position) {
-            if entry.0 <= self.entries[child].0 {
+        while let Some(child) = self.least_child(position, index) {
+            if !index.precedes(self.entries[child], entry) {
                 break;
             }
-            self.put(position, self.entries[child], place);
+            self.put(position, self.entries[child], index);
             position = child;
         }
-        self.put(position, entry, place);
+        self.put(position, entry, index);
     }
 
     #[inline]
-    fn least_child(&self, position: usize) -> Option<usize> {
+    fn least_child(&self, position: usize, index: &impl Index<K>) -> Option<usize> {
         let first = position * CHILDREN + 1;
         let heap = &self.entries[..self.sorted];
-        if let Some([a, b, c, d]) = heap.get(first..first + CHILDREN) {
+        if let Some(&[a, b, c, d]) = heap.get(first..first + CHILDREN) {
             // Two rounds, so that the comparisons of the first do not wait for each other.
-            let (left, left_key) = if b.0 < a.0 { (1, b.0) } else { (0, a.0) };
-            let (right, right_key) = if d.0 < c.0 { (3, d.0) } else { (2, c.0) };
-            return Some(first + if right_key < left_key { right } else { left });
+            let (left, least) = if index.precedes(b, a) { (1, b) } else { (0, a) };
+            let (right, other) = if index.precedes(d, c) { (3, d) } else { (2, c) };
+            return Some(first + if index.precedes(other, least) { right } else { left });
         }
-        (first..self.sorted).min_by_key(|child| self.entries[*child].0)
+        (first..self.sorted).reduce(|least, child| {
+            if index.precedes(heap[child], heap[least]) { child } else { least }
+        })
     }
 
     #[inline]
-    fn put(&mut self, position: usize, entry: (K, u32), place: &mut impl FnMut(u32, u32)) {
+    fn put(&mut self, position: usize, entry: (K, u32), index: &mut impl Index<K>) {
         self.entries[position] = entry;
-        place(entry.1, position as u32);
+        index.place(entry.1, position as u32);
     }
 }
