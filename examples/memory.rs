@@ -12,8 +12,8 @@
 //! ```text
 //! a pending task                        136 bytes
 //! a pending task that holds 64 bytes    162 bytes
-//! a pending task in its own partition   716 bytes
-//! an idle partition                     639 bytes
+//! a pending task in its own partition   569 bytes
+//! an idle partition                     192 bytes
 //! ```
 
 use std::future::{Future, pending};
