@@ -130,10 +130,19 @@ impl<H> Arena<H> {
     pub(super) fn set_weight(&mut self, index: u32, weight: Weight) {
         if weight != self.weight(index) {
             self.cold_mut(index).weight = weight;
+            if self.nodes[index as usize].len <= 1 {
+                self.warm(index);
+            }
         }
     }
 
-    /// Takes back the cold part of a node that has nothing queued, unless it remembers something.
+    /// Returns whether no node has a cold part in vain. O(cold parts).
+    pub(super) fn is_tidy(&self) -> bool {
+        self.colds.is_tidy()
+    }
+
+    /// Takes back the cold part of a node that has nothing behind the first handle, if it needs it no
+    /// more.
     pub(super) fn warm(&mut self, index: u32) {
         self.colds.take_back(&mut self.nodes[index as usize].cold);
     }
@@ -259,6 +268,11 @@ mod tests {
             arena.warm(index);
             assert_eq!(arena.colds.lent(), 0);
         }
+        // So is one that has a weight like all others again.
+        arena.set_weight(a, Weight::of(2));
+        assert_eq!(arena.colds.lent(), 1);
+        arena.set_weight(a, Weight::ONE);
+        assert_eq!(arena.colds.lent(), 0);
         // What was forgiven is remembered until the node goes, and so is a weight.
         arena.cold_mut(a).forgiven = 7;
         arena.set_weight(b, Weight::of(3));

@@ -31,6 +31,12 @@ impl<H> Colds<H> {
         Self { parts: Vec::new(), spare: Vec::new() }
     }
 
+    /// Returns whether every part that is lent is needed.
+    pub(super) fn is_tidy(&self) -> bool {
+        let needed = self.parts.iter().filter(|cold| !cold.is_blank()).count();
+        needed + self.spare.len() == self.parts.len()
+    }
+
     #[cfg(test)]
     pub(super) fn lent(&self) -> usize {
         self.parts.len() - self.spare.len()
@@ -56,7 +62,7 @@ impl<H> Colds<H> {
         &mut self.parts[*part as usize]
     }
 
-    #[cold]
+    #[inline(never)]
     fn lend(&mut self) -> u32 {
         self.spare.pop().unwrap_or_else(|| {
             // There are fewer than nodes.
@@ -68,12 +74,9 @@ impl<H> Colds<H> {
     /// Takes a part back that has an empty queue, unless it remembers something.
     pub(super) fn take_back(&mut self, part: &mut u32) {
         let Some(cold) = self.parts.get_mut(*part as usize) else { return };
-        if self.spare.len() < SPARE {
-            cold.trim();
-        } else {
-            cold.rest = VecDeque::new();
-        }
-        if cold.forgiven == 0 && cold.weight == Weight::ONE {
+        let keeps_space = self.spare.len() < SPARE;
+        cold.trim(keeps_space);
+        if cold.is_blank() {
             self.spare.push(std::mem::replace(part, NONE));
         }
     }
@@ -101,10 +104,17 @@ impl<H> Cold<H> {
         }
     }
 
-    /// Lets go of what a burst left behind. The burst paid for it: a queue this long took as many
-    /// pushes.
-    fn trim(&mut self) {
-        if self.rest.capacity() > 1024 {
+    /// Whether it is as it was lent.
+    fn is_blank(&self) -> bool {
+        self.rest.is_empty() && self.forgiven == 0 && self.weight == Weight::ONE
+    }
+
+    /// Lets go of what a burst left behind, or of all space. The burst paid for it: a queue this long
+    /// took as many pushes.
+    fn trim(&mut self, keeps_space: bool) {
+        if !keeps_space {
+            self.rest.shrink_to_fit();
+        } else if self.rest.capacity() > 1024 {
             self.rest.shrink_to(64);
         }
     }

@@ -474,6 +474,7 @@ impl<H> Dispatcher<H> {
             && self.lease.is_none()
             && self.unpriced.is_empty()
             && self.nodes.len() == self.partitions + self.groups.len()
+            && self.nodes.is_tidy()
             && self.top.is_quiescent()
             && self.groups.iter().all(|(_, group)| group.ring.is_quiescent())
     }
