@@ -320,20 +320,34 @@ impl Core {
         }
     }
 
-    /// Keeps a partition's marker right after it gained its first timer.
+    /// Keeps a partition's marker right after it gained a timer.
     #[inline]
-    pub(crate) fn first_timer(&mut self, owner: PartitionId) {
+    pub(crate) fn timer_added(&mut self, owner: PartitionId) {
         if self.lingering != Some(owner) {
+            self.mark_if_first(owner);
+        }
+    }
+
+    #[inline(never)]
+    fn mark_if_first(&mut self, owner: PartitionId) {
+        if self.timers.count(owner) == 1 {
             self.source_changed(owner);
         }
     }
 
-    /// Keeps a partition's marker right after it lost its last timer. While one of its handles runs
-    /// the marker stays where it is, since it is common that the next timer comes soon: the delivery
-    /// that follows the handle takes it away.
+    /// Keeps a partition's marker right after it lost a timer. If that was the last one, and one of its
+    /// handles runs, the marker stays where it is, since it is common that the next timer comes soon:
+    /// the delivery that follows the handle takes it away.
     #[inline]
-    pub(crate) fn no_timers(&mut self, owner: PartitionId) {
-        if self.lingering == Some(owner) {
+    pub(crate) fn timer_removed(&mut self, owner: PartitionId) {
+        if self.lingering != Some(owner) {
+            self.unmark_if_last(owner);
+        }
+    }
+
+    #[inline(never)]
+    fn unmark_if_last(&mut self, owner: PartitionId) {
+        if self.timers.count(owner) > 0 {
             return;
         }
         if matches!(self.runner, Runner::Task(_) | Runner::Main) && owner == self.current {
@@ -342,17 +356,6 @@ impl Core {
         } else {
             self.source_changed(owner);
         }
-    }
-
-    /// Whether a partition will keep its marker whatever becomes of a timer that is set now.
-    #[inline]
-    pub(crate) fn keeps_marker(&self, owner: PartitionId) -> bool {
-        self.lingering == Some(owner) || self.has_timers(owner)
-    }
-
-    #[inline(never)]
-    fn has_timers(&self, owner: PartitionId) -> bool {
-        self.timers.count(owner) > 0
     }
 
     /// Returns the timers that are set, the newest among them.
@@ -364,7 +367,6 @@ impl Core {
     /// Takes away a marker that a partition keeps without need.
     pub(crate) fn end_lingering(&mut self) {
         if let Some(owner) = self.lingering.take() {
-            self.all_timers();
             self.source_changed(owner);
         }
     }

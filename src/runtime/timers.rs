@@ -102,7 +102,7 @@ impl Timer {
             State::Idle => {
                 let (deadline, waker) = (self.deadline, cx.waker());
                 let armed = context::with_loop_briefly(home, |local| {
-                    local.core.borrow_mut().arm_own(deadline, waker)
+                    local.core.borrow_mut().arm_far(deadline, waker)
                 });
                 if let Some(Some(id)) = armed {
                     self.state = State::Local(id);
@@ -157,6 +157,13 @@ impl Timer {
     #[inline]
     fn arm(&mut self, waker: &Waker) {
         let (Some(home), deadline) = (&self.shared, self.deadline) else { return };
+        let armed = context::with_loop_briefly(home, |local| {
+            local.core.borrow_mut().arm_own(deadline, waker)
+        });
+        if let Some(Some(id)) = armed {
+            self.state = State::Local(id);
+            return;
+        }
         // Cloned before anything is borrowed: that may run foreign code.
         let clone = waker.clone();
         match context::with_loop_briefly(home, |local| local.arm_timer(deadline, clone)) {
@@ -383,50 +390,55 @@ impl Shared {
 }
 
 impl Core {
-    /// Sets a timer for the task that runs, if `waker` is of that, the deadline is known to be ahead and
-    /// nothing else is to be done for it.
+    /// As [`arm_own`](Self::arm_own), if the deadline is known to be ahead.
+    #[inline]
+    fn arm_far(&mut self, deadline: Instant, waker: &Waker) -> Option<TimerId> {
+        if self.timers.is_far(deadline) { self.arm_own(deadline, waker) } else { None }
+    }
+
+    /// Sets a timer for the task that runs, if `waker` is one of that.
     #[inline]
     fn arm_own(&mut self, deadline: Instant, waker: &Waker) -> Option<TimerId> {
         let Runner::Task(key) = self.runner else { return None };
         let owner = self.current;
         let is_own = self.tasks.by_key(key)?.task.header().is_woken_by(waker);
-        if is_own && self.timers.is_far(deadline) && self.keeps_marker(owner) {
-            return Some(self.timers.add(owner, deadline, Wakes::Task(key), &self.tasks));
-        }
-        None
+        is_own.then(|| self.add(owner, deadline, Wakes::Task(key)))
     }
 
     /// Sets a timer of the current partition.
     fn arm(&mut self, deadline: Instant, waker: Waker) -> TimerId {
         let owner = self.scope();
-        if self.keeps_marker(owner) {
-            return self.timers.add(owner, deadline, Wakes::Other(waker), &self.tasks);
-        }
-        let at = self.timers.timestamp(deadline);
-        self.arm_at(owner, at, waker)
+        self.add(owner, deadline, Wakes::Other(waker))
+    }
+
+    #[inline]
+    fn add(&mut self, owner: PartitionId, deadline: Instant, wakes: Wakes) -> TimerId {
+        let id = self.timers.add(owner, deadline, wakes, &self.tasks);
+        self.timer_added(owner);
+        id
     }
 
     /// Sets a timer of a partition.
     fn arm_at(&mut self, owner: PartitionId, at: Timestamp, waker: Waker) -> TimerId {
-        let (id, count) = self.all_timers().set(owner, at, Alarm::new(at, waker));
-        if count == 1 {
-            self.first_timer(owner);
-        }
+        let id = self.all_timers().insert(owner, at, Alarm::new(at, waker));
+        self.timer_added(owner);
         id
     }
 
     /// Takes a timer back, unless it has fired.
     #[inline]
     fn disarm(&mut self, id: TimerId) -> Option<Wakes> {
-        self.timers.take_newest(id).or_else(|| self.disarm_settled(id))
+        let Some((wakes, owner)) = self.timers.take_newest(id) else {
+            return self.disarm_settled(id);
+        };
+        self.timer_removed(owner);
+        Some(wakes)
     }
 
     #[inline(never)]
     fn disarm_settled(&mut self, id: TimerId) -> Option<Wakes> {
-        let (alarm, owner, left) = self.all_timers().take(id)?;
-        if left == 0 {
-            self.no_timers(owner);
-        }
+        let (alarm, owner) = self.all_timers().take(id)?;
+        self.timer_removed(owner);
         Some(Wakes::Other(alarm.waker))
     }
 }

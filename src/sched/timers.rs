@@ -185,21 +185,11 @@ impl<T> Timers<T> {
     /// Sets a timer. Amortized O(log n) in the timers of its owner, and O(log p) in the partitions that
     /// have timers if it is earlier than all of its owner; O(1) if it is removed before 64 more are
     /// set or it is [`earliest`](Self::earliest).
-    pub fn insert(&mut self, owner: PartitionId, deadline: Timestamp, payload: T) -> TimerId {
-        self.set(owner, deadline, payload).0
-    }
-
-    /// As [`insert`](Self::insert), and returns how many timers the partition has now.
     #[inline]
-    pub(crate) fn set(
-        &mut self,
-        owner: PartitionId,
-        deadline: Timestamp,
-        payload: T,
-    ) -> (TimerId, usize) {
+    pub fn insert(&mut self, owner: PartitionId, deadline: Timestamp, payload: T) -> TimerId {
         let id = self.reserve();
-        let count = self.keep(id, owner, deadline, payload);
-        (id, count)
+        self.keep(id, owner, deadline, payload);
+        id
     }
 
     /// Names a timer that is to be kept before any other is set, reset or removed, or never.
@@ -209,7 +199,7 @@ impl<T> Timers<T> {
         TimerId { index: self.entries.vacant_key() as u32, generation: self.next_sequence as u32 }
     }
 
-    /// Sets the timer that was named last, and returns how many the partition has now.
+    /// Sets the timer that was named last.
     #[inline]
     pub(crate) fn keep(
         &mut self,
@@ -217,7 +207,7 @@ impl<T> Timers<T> {
         owner: PartitionId,
         deadline: Timestamp,
         payload: T,
-    ) -> usize {
+    ) {
         let owner = self.owner_of(owner);
         let generation = id.generation;
         debug_assert_eq!(generation, self.next_sequence as u32, "it was named too long ago");
@@ -228,21 +218,19 @@ impl<T> Timers<T> {
         debug_assert_eq!(index, id.index, "its place was taken");
         self.places.add(index, position, key.sequence);
         state.timers.append(deadline, index);
-        let count = state.timers.len();
         if key < state.bound || state.timers.tail() > UNSORTED_MAX {
             self.linked(owner, key);
         }
-        count
     }
 
     /// Removes a timer and returns its payload, or `None` if it fired or was removed. O(log n).
     pub fn remove(&mut self, id: TimerId) -> Option<T> {
-        self.take(id).map(|(payload, ..)| payload)
+        self.take(id).map(|(payload, _)| payload)
     }
 
-    /// As [`remove`](Self::remove), and returns whose timer it was and how many that one has left.
+    /// As [`remove`](Self::remove), and returns whose timer it was.
     #[inline]
-    pub(crate) fn take(&mut self, id: TimerId) -> Option<(T, PartitionId, usize)> {
+    pub(crate) fn take(&mut self, id: TimerId) -> Option<(T, PartitionId)> {
         let &Entry { owner, .. } = self.find(id)?;
         let Self { entries, places, owners, .. } = self;
         let position = places.positions[id.index as usize];
@@ -254,7 +242,7 @@ impl<T> Timers<T> {
         if left == 0 && (owner != self.spared || is_due) {
             self.release(owner);
         }
-        Some((payload, partition, left))
+        Some((payload, partition))
     }
 
     /// Returns the payload of a timer that is set.

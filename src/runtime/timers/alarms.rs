@@ -40,9 +40,6 @@ impl Alarm {
 /// |--------|-----------------|---------|---------------|
 /// | none   | the new one     |         |               |
 /// | one    | joins, the new  | none    | joins         |
-///
-/// Its partition has a marker without it: for another timer, or one that lingers. Neither goes before
-/// the newest has joined, so that nothing but itself is to be taken back with it.
 #[derive(Debug)]
 pub(crate) struct Alarms {
     timers: Timers<Alarm>,
@@ -100,7 +97,7 @@ impl Alarms {
         self.far.is_some_and(|far| deadline >= far)
     }
 
-    /// Sets a timer of a partition that has its marker, and keeps it until the timers are settled.
+    /// Sets a timer.
     #[inline]
     pub(super) fn add(
         &mut self,
@@ -117,11 +114,13 @@ impl Alarms {
         id
     }
 
-    /// Takes the newest timer back if it is that one.
+    /// Takes the newest timer back, if it is that one, and returns whose it was.
     #[inline]
-    pub(super) fn take_newest(&mut self, id: TimerId) -> Option<Wakes> {
+    pub(super) fn take_newest(&mut self, id: TimerId) -> Option<(Wakes, PartitionId)> {
         match &self.newest {
-            Some(newest) if newest.id == id => self.newest.take().map(|newest| newest.wakes),
+            Some(newest) if newest.id == id => {
+                self.newest.take().map(|newest| (newest.wakes, newest.owner))
+            }
             _ => None,
         }
     }
@@ -149,11 +148,6 @@ impl Alarms {
         if self.time.is_real() {
             self.far = self.time.instant_at(told.as_nanos()).checked_add(FAR);
         }
-    }
-
-    /// Tells a deadline as the loop counts time.
-    pub(super) fn timestamp(&self, deadline: Instant) -> Timestamp {
-        timestamp(&self.time, deadline)
     }
 
     /// Returns whether a partition is marked due.
@@ -225,7 +219,7 @@ mod tests {
                 match (step, id) {
                     (2, Some(id)) => {
                         let newest = alarms.take_newest(id).is_some();
-                        prop_assert!(newest || alarms.settled(&tasks).take(id).is_some());
+                        prop_assert!(newest || alarms.settled(&tasks).remove(id).is_some());
                         prop_assert!(model.remove(id).is_some());
                         set.retain(|each| *each != id);
                     }
