@@ -156,7 +156,7 @@ impl Local {
     }
 
     #[inline]
-    pub(super) fn is_given_up(&self) -> bool {
+    fn is_given_up(&self) -> bool {
         self.get() & GIVEN_UP != 0
     }
 

@@ -213,7 +213,6 @@ impl<L: Home> Task<L> {
         let header = self.header();
         if header.home().is_here() {
             self.wake_here();
-            self.release_here();
         } else if header.word.notice() {
             Notice(self).send();
         }
@@ -223,20 +222,6 @@ impl<L: Home> Task<L> {
     fn wake_here(&self) {
         if self.header().local.wake() {
             self.queue();
-        }
-    }
-
-    /// Gives up the reference on the loop's thread.
-    #[inline]
-    #[allow(unsafe_code)]
-    fn release_here(self) {
-        let task = ManuallyDrop::new(self);
-        let header = task.header();
-        if header.local.is_given_up() {
-            // SAFETY: this is the reference that is given up, and the destructor does not run.
-            unsafe { release_shared(task.0) };
-        } else {
-            header.local.release(&header.word);
         }
     }
 
