@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 use crate::driver::PollerId;
 use crate::instrument::Counters;
 use crate::runtime::core::Core;
-use crate::runtime::info::PartitionInfo;
+use crate::runtime::info::{GroupName, PartitionInfo};
 use crate::runtime::partition::Partition;
 use crate::runtime::shared::Shared;
 use crate::sched::{GroupId, PartitionId, Timestamp, Weight};
@@ -101,7 +101,7 @@ fn key_of(records: &[Option<Record>], index: usize) -> Option<KeyRef<'_>> {
 
 #[derive(Debug)]
 struct Group {
-    name: Arc<str>,
+    name: Arc<GroupName>,
     poller: PollerId,
 }
 
@@ -112,7 +112,7 @@ pub(crate) struct Directory {
     /// The slots of those that go by a key, by its hash: the keys are in the records.
     keys: HashTable<u32>,
     hasher: RandomState,
-    groups: IndexMap<Arc<str>, GroupId>,
+    groups: IndexMap<Box<str>, GroupId>,
     group_records: IndexMap<GroupId, Group>,
     /// Of the partitions that have one of their own, and are in no group.
     pollers: IndexMap<PartitionId, PollerId>,
@@ -333,8 +333,8 @@ impl Core {
         self.interrupt();
         let id = self.sched.create_group(weight);
         self.probe.group_created(id, name, weight);
-        let name: Arc<str> = name.into();
-        self.directory.groups.insert(name.clone(), id);
+        self.directory.groups.insert(name.into(), id);
+        let name = Arc::new(GroupName::new(name));
         self.directory.group_records.insert(id, Group { name, poller: PollerId::SHARED });
         id
     }
@@ -406,7 +406,7 @@ impl Core {
         if self.sched.remove_group(id) {
             let group = self.directory.group_records.swap_remove(&id);
             let group = group.expect("a group in the dispatcher is in the directory");
-            self.directory.groups.swap_remove(&group.name);
+            self.directory.groups.swap_remove(group.name.as_str());
             pollers.extend((group.poller != PollerId::SHARED).then_some(group.poller));
         } else if self.sched.group_members(id) == Some(0) {
             self.directory.shrunk.push(id);

@@ -34,24 +34,37 @@ enum Label {
     Number(u64),
     Negative(i64),
     Name(Box<Box<str>>),
-    Member(Box<(Label, Arc<str>)>),
+    /// Of a group, and anonymous there.
+    Member(Arc<GroupName>),
+    /// Of a group, with a key.
+    KeyedMember(Box<(Label, Arc<GroupName>)>),
+}
+
+/// The name of a group, which its members share.
+#[derive(Debug)]
+pub(crate) struct GroupName(Box<str>);
+
+impl GroupName {
+    pub(crate) fn new(name: &str) -> Self {
+        Self(name.into())
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 impl PartitionInfo {
     pub(crate) fn new(
         id: PartitionId,
         key: Option<Key>,
-        group: Option<Arc<str>>,
+        group: Option<Arc<GroupName>>,
         weight: Weight,
         now: u64,
     ) -> Self {
-        let label = Label::from(key);
         Self {
             id,
-            label: match group {
-                Some(group) => Label::Member(Box::new((label, group))),
-                None => label,
-            },
+            label: Label::new(key, group),
             born: now,
             counters: OnceLock::new(),
             weight: AtomicU32::new(weight.get()),
@@ -67,7 +80,8 @@ impl PartitionInfo {
     /// The name of the group it is in.
     pub(crate) fn group(&self) -> Option<&str> {
         match &self.label {
-            Label::Member(member) => Some(&member.1),
+            Label::Member(group) => Some(group.as_str()),
+            Label::KeyedMember(member) => Some(member.1.as_str()),
             _ => None,
         }
     }
@@ -152,13 +166,21 @@ impl From<Option<Key>> for Label {
 }
 
 impl Label {
+    fn new(key: Option<Key>, group: Option<Arc<GroupName>>) -> Self {
+        match (Self::from(key), group) {
+            (label, None) => label,
+            (Self::Anonymous, Some(group)) => Self::Member(group),
+            (label, Some(group)) => Self::KeyedMember(Box::new((label, group))),
+        }
+    }
+
     fn key(&self) -> Option<KeyRef<'_>> {
         match self {
-            Self::Anonymous => None,
+            Self::Anonymous | Self::Member(_) => None,
             Self::Number(number) => Some(KeyRef::Number((*number).into())),
             Self::Negative(number) => Some(KeyRef::Number((*number).into())),
             Self::Name(name) => Some(KeyRef::Name(name)),
-            Self::Member(member) => member.0.key(),
+            Self::KeyedMember(member) => member.0.key(),
         }
     }
 }
@@ -218,9 +240,13 @@ mod tests {
             let label = Label::from(Some(Key::Number(number)));
             assert_eq!(label.key(), Some(KeyRef::Number(number)));
         }
-        let member =
-            Label::Member(Box::new((Label::from(Some(Key::Name("a".into()))), "g".into())));
-        assert_eq!(member.key(), Some(KeyRef::Name("a")));
         assert_eq!(Label::from(None).key(), None);
+        for name in [None, Some("a")] {
+            let (id, key) =
+                (PartitionId::from_bits(1 << 32), name.map(|name| Key::Name(name.into())));
+            let group = Arc::new(GroupName::new("g"));
+            let member = PartitionInfo::new(id, key, Some(group), Weight::ONE, 0);
+            assert_eq!((member.key(), member.group()), (name.map(KeyRef::Name), Some("g")));
+        }
     }
 }
