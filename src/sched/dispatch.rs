@@ -17,6 +17,7 @@ use super::settings::Settings;
 use super::units::Weight;
 
 mod control;
+mod together;
 
 /// Shares a thread among partitions, in weighted rounds paid for after the fact.
 ///
@@ -218,22 +219,6 @@ impl<H> Dispatcher<H> {
         Ok(self.wake(index))
     }
 
-    /// As [`push`](Self::push), to the partition whose turn it is: that is runnable already. O(1).
-    ///
-    /// # Errors
-    ///
-    /// Gives the handle back if the partition was removed in its turn.
-    #[inline]
-    pub fn push_in_turn(&mut self, turn: &Turn, handle: H) -> Result<(), H> {
-        let index = turn.partition().index;
-        if self.nodes[index].place != Place::Current {
-            return Err(handle);
-        }
-        self.nodes.enqueue(index, handle);
-        self.queued += 1;
-        Ok(())
-    }
-
     /// Makes a partition runnable because something waits for delivery. O(1).
     ///
     /// Its marker, or if it has none one for this occasion, brings the delivery: at once if
@@ -334,46 +319,6 @@ impl<H> Dispatcher<H> {
         }
     }
 
-    /// Queues `again`, if it is one, at the tail of the partition whose turn it is, and returns the
-    /// next handle unless a delivery is before it. O(1).
-    ///
-    /// # Panics
-    ///
-    /// If the partition was removed in its turn.
-    #[inline]
-    pub fn rotate(&mut self, turn: &Turn, again: Option<H>) -> Option<H> {
-        let index = turn.partition().index;
-        let node = &mut self.nodes[index];
-        assert!(node.place == Place::Current, "rotated in a turn that is not out");
-        if node.has(MARKED | DUE) {
-            return self.rotate_marked(index, again);
-        }
-        if node.len == 0 {
-            // It is the next one itself.
-            return again;
-        }
-        match again {
-            Some(again) => Some(self.nodes.exchange(index, again)),
-            None => {
-                self.queued -= 1;
-                self.nodes.dequeue(index)
-            }
-        }
-    }
-
-    fn rotate_marked(&mut self, index: u32, again: Option<H>) -> Option<H> {
-        if let Some(again) = again {
-            self.nodes.enqueue(index, again);
-            self.queued += 1;
-        }
-        if self.nodes[index].wants_delivery() {
-            return None;
-        }
-        let handle = self.nodes.dequeue(index)?;
-        self.queued -= 1;
-        Some(handle)
-    }
-
     /// Charges what a delivery cost, before [`delivered`](Self::delivered) decides whether the
     /// turn goes on. O(1).
     pub fn spend(&mut self, turn: &Turn, cost: u64) {
@@ -411,24 +356,6 @@ impl<H> Dispatcher<H> {
             None => false,
         };
         if delivers_first { Next::Continues(turn) } else { self.settle(turn) }
-    }
-
-    /// Returns how many handles of `price` may be charged together: after each of them, were it
-    /// charged alone, the turn would go on. It holds as long as there are more to run, no other
-    /// partition is woken, and none is created or given another weight. O(1).
-    #[must_use]
-    pub fn room(&self, turn: &Turn, price: u64) -> u64 {
-        let Some(lease) = self.lease.filter(|lease| !lease.departed) else { return 0 };
-        if !self.unpriced.is_empty() {
-            return 0;
-        }
-        let index = turn.partition().index;
-        if lease.group == NONE {
-            return self.top.room(&self.nodes, index, price);
-        }
-        let group = &self.groups[lease.group as usize];
-        let room = group.ring.room(&self.nodes, index, price);
-        room.min(self.top.room(&self.nodes, group.node, price))
     }
 
     /// Ends a turn that is dry, charging what its last deliveries cost. O(1).
