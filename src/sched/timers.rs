@@ -9,6 +9,7 @@
 //! before which none of its timers is due, which is left where it is when the first one goes.
 
 mod key;
+mod places;
 
 use std::fmt;
 
@@ -19,6 +20,7 @@ use super::owners::Owners;
 use super::partition::{NONE, PartitionId};
 use super::units::Timestamp;
 use key::Key;
+use places::Places;
 
 /// The name of a timer; never given twice while 2³² others are set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,52 +82,6 @@ pub struct Timers<T> {
     spare: Vec<Heap<Timestamp>>,
 }
 
-/// What the heaps know of each entry besides its deadline, by its index.
-struct Places {
-    /// Where it is in its owner's heap. Apart from the entries, as it is what a heap writes to at every
-    /// step, and so stays in the cache sixteen times as long.
-    positions: Vec<u32>,
-    /// When it was set, counted from the first one. Asked for only where deadlines are the same, so that
-    /// a heap has four children in 64 bytes.
-    sequences: Vec<u64>,
-}
-
-impl Places {
-    /// Makes room for an entry that was just made.
-    #[inline]
-    fn add(&mut self, index: u32, position: u32, sequence: u64) {
-        if index as usize == self.positions.len() {
-            self.positions.push(position);
-            self.sequences.push(sequence);
-        } else {
-            self.positions[index as usize] = position;
-            self.sequences[index as usize] = sequence;
-        }
-    }
-
-    #[inline]
-    fn key(&self, (deadline, index): (Timestamp, u32)) -> Key {
-        Key { deadline, sequence: self.sequences[index as usize] }
-    }
-
-    #[cold]
-    fn was_set_before(&self, a: u32, b: u32) -> bool {
-        self.sequences[a as usize] < self.sequences[b as usize]
-    }
-}
-
-impl Index<Timestamp> for Places {
-    #[inline]
-    fn precedes(&self, a: (Timestamp, u32), b: (Timestamp, u32)) -> bool {
-        if a.0 == b.0 { self.was_set_before(a.1, b.1) } else { a.0 < b.0 }
-    }
-
-    #[inline]
-    fn place(&mut self, item: u32, position: u32) {
-        self.positions[item as usize] = position;
-    }
-}
-
 struct Entry<T> {
     generation: u32,
     owner: u32,
@@ -171,7 +127,7 @@ impl<T> Timers<T> {
     pub const fn new() -> Self {
         Self {
             entries: Slab::new(),
-            places: Places { positions: Vec::new(), sequences: Vec::new() },
+            places: Places::new(),
             owners: Owners::new(),
             earliest: Heap::new(),
             next_sequence: 0,
