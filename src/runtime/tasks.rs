@@ -80,6 +80,9 @@ pub(crate) struct Key {
     index: u32,
 }
 
+/// Tasks from which on the registry grows slowly.
+const LARGE: usize = 1 << 16;
+
 #[derive(Debug, Default)]
 pub(crate) struct Tasks {
     entries: Slab<Entry>,
@@ -110,10 +113,21 @@ impl Tasks {
         let is_remote = header.id().0 & REMOTE != 0;
         let extra = (is_remote || name.is_some())
             .then(|| Box::new(Extra { name, travels: None, arrived: self.spawned }));
+        if self.entries.len() == self.entries.capacity() {
+            self.grow();
+        }
         let vacant = self.entries.vacant_entry();
         let index = u32::try_from(vacant.key()).ok().filter(|index| *index != u32::MAX);
         header.set_index(index.expect("more than four billion tasks at once"));
         vacant.insert(Entry { task, extra });
+    }
+
+    /// Makes room for more tasks: for as many again, or where that would be a lot of memory for
+    /// nothing, for a thirty-second part. Allocators move what is that large by its pages.
+    #[cold]
+    fn grow(&mut self) {
+        let len = self.entries.len();
+        self.entries.reserve_exact(if len < LARGE { len.max(4) } else { len / 32 });
     }
 
     /// Forgets a task whose future has been dropped, which it does not free. Returns what else
