@@ -9,7 +9,6 @@ use crate::runtime::context;
 use crate::runtime::core::Action;
 use crate::runtime::local::Local;
 use crate::runtime::shared::Shared;
-use crate::runtime::tasks::Entry;
 use crate::task::{Runnable, TaskId};
 
 /// What a runtime still had to do when it was shut down.
@@ -168,7 +167,7 @@ impl Local {
         self.collect_handles(&mut last);
         assert_eq!(last.len(), self.core.borrow().tasks.len(), "an aborted task has a handle");
         last.sort_by_key(|task| {
-            self.core.borrow().tasks.by_key(task.header().key()).map(Entry::spawned)
+            self.core.borrow().tasks.by_key(task.header().key()).map(|task| task.spawned())
         });
         for task in last {
             self.drop_task(task);

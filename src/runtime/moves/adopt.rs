@@ -60,9 +60,11 @@ impl Local {
     /// Has a task that is away for a `within` come back to `to`.
     fn rebase(&self, mut core: std::cell::RefMut<'_, Core>, key: Key, to: PartitionId) {
         let base = core.directory.handle(to, &self.shared);
-        let Some(task) = core.tasks.by_key_mut(key) else { return };
-        let (is_there, travels) = (task.partition() == to, task.travels_mut().as_mut());
+        let Some(is_there) = core.tasks.by_key(key).map(|task| task.partition() == to) else {
+            return;
+        };
         let (base, spare) = if is_there { (None, base) } else { (base, None) };
+        let travels = core.tasks.travels_mut(key).and_then(Option::as_mut);
         let old = (travels.map(|travels| travels.rebase(base)), spare);
         drop(core);
         drop(old);

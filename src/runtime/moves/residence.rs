@@ -22,7 +22,7 @@ use crate::runtime::partition::Partition;
 use crate::runtime::partition::sealed::Name;
 use crate::runtime::run::MainWaker;
 use crate::runtime::shared::Shared;
-use crate::runtime::tasks::{Entry, Key};
+use crate::runtime::tasks::Key;
 use crate::sched::PartitionId;
 
 /// What runs in the scope of a partition.
@@ -103,7 +103,7 @@ impl Core {
     fn home(&self) -> Option<PartitionId> {
         match self.runner {
             Runner::Main => Some(self.main),
-            Runner::Task(key) => self.tasks.by_key(key).map(Entry::partition),
+            Runner::Task(key) => Some(self.tasks.by_key(key)?.partition()),
             Runner::Nobody | Runner::Delivery => None,
         }
     }
@@ -119,7 +119,7 @@ impl Core {
     fn travels_mut(&mut self) -> Option<&mut Option<Travels>> {
         match self.runner {
             Runner::Main => self.moves.main.as_mut().map(|main| &mut main.travels),
-            Runner::Task(key) => self.tasks.by_key_mut(key).map(Entry::travels_mut),
+            Runner::Task(key) => self.tasks.travels_mut(key),
             Runner::Nobody | Runner::Delivery => None,
         }
     }
