@@ -172,7 +172,7 @@ impl<S> Readiness<S> {
         self.owners[new].count += 1;
         self.side_mut(side).owner = new;
         if pending {
-            self.link(side);
+            self.mark(id, direction);
         }
         true
     }
@@ -180,12 +180,21 @@ impl<S> Readiness<S> {
     /// Marks a direction ready. Returns its owner if it was not marked before. O(1).
     #[inline]
     pub fn mark(&mut self, id: RegistrationId, direction: Direction) -> Option<PartitionId> {
-        let side = self.find(id)?.sides[direction as usize];
-        if side.pending {
+        let registration = self.registrations.get_mut(id.index as usize)?;
+        let side = &mut registration.sides[direction as usize];
+        if side.pending || registration.generation != id.generation {
             return None;
         }
-        self.link(number(id.index, direction));
-        Some(self.owners.id(side.owner))
+        let (owner, number) = (side.owner, number(id.index, direction));
+        let list = &mut self.owners[owner];
+        let tail = std::mem::replace(&mut list.tail, number);
+        *side = Side { owner, pending: true, prev: tail, next: NONE };
+        if tail == NONE {
+            list.head = number;
+        } else {
+            self.side_mut(tail).next = number;
+        }
+        Some(self.owners.id(owner))
     }
 
     /// Moves up to `max` marks of a partition to `out`, first marked first, and returns whether
@@ -197,18 +206,28 @@ impl<S> Readiness<S> {
         out: &mut Vec<(RegistrationId, Direction)>,
     ) -> bool {
         let Some(owner) = self.owners.find(owner) else { return false };
+        let mut first = self.owners[owner].head;
         for _ in 0..max {
-            let side = self.owners[owner].head;
-            if side == NONE {
-                return false;
+            if first == NONE {
+                break;
             }
-            self.unlink(side);
-            let index = side / 2;
-            let generation = self.registrations[index as usize].generation;
-            let direction = Direction::BOTH[(side % 2) as usize];
+            let index = first / 2;
+            let registration = &mut self.registrations[index as usize];
+            let direction = Direction::BOTH[(first % 2) as usize];
+            let side = &mut registration.sides[direction as usize];
+            side.pending = false;
+            first = side.next;
+            let generation = registration.generation;
             out.push((RegistrationId { index, generation }, direction));
         }
-        self.owners[owner].head != NONE
+        let list = &mut self.owners[owner];
+        list.head = first;
+        if first == NONE {
+            list.tail = NONE;
+            return false;
+        }
+        self.side_mut(first).prev = NONE;
+        true
     }
 
     /// Returns whether something of a partition is marked. O(1).
@@ -247,17 +266,6 @@ impl<S> Readiness<S> {
 
     fn side_mut(&mut self, side: u32) -> &mut Side {
         &mut self.registrations[(side / 2) as usize].sides[(side % 2) as usize]
-    }
-
-    fn link(&mut self, side: u32) {
-        let owner = self.side_mut(side).owner;
-        let tail = std::mem::replace(&mut self.owners[owner].tail, side);
-        *self.side_mut(side) = Side { owner, pending: true, prev: tail, next: NONE };
-        if tail == NONE {
-            self.owners[owner].head = side;
-        } else {
-            self.side_mut(tail).next = side;
-        }
     }
 
     fn unlink(&mut self, side: u32) {
