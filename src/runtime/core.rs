@@ -64,8 +64,9 @@ pub(crate) struct Core {
     clockless: bool,
     /// Handles that the turn may run from here on without asking the dispatcher.
     unasked: u32,
-    /// Those of them that have run, and are neither paid nor counted yet.
-    unpaid: u32,
+    /// How many they were when it was asked last: those that have run since are neither paid nor
+    /// counted yet.
+    granted: u32,
     /// What the dispatcher had forgiven when a turn last ended.
     forgiven: u64,
     /// Somebody was roused after the running turn was last settled, as by a harvest.
@@ -124,7 +125,7 @@ impl Core {
             stamp: now,
             clockless: false,
             unasked: 0,
-            unpaid: 0,
+            granted: 0,
             forgiven: 0,
             overtaken: false,
             handles: 0,

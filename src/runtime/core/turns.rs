@@ -32,7 +32,8 @@ impl Core {
             };
             match self.sched.step(&turn) {
                 Step::Run(handle) => {
-                    self.unasked = self.room(&turn);
+                    self.granted = self.room(&turn);
+                    self.unasked = self.granted;
                     self.turn = Some(turn);
                     self.begin(&handle);
                     self.probe.runs(self.current, &handle);
@@ -95,38 +96,35 @@ impl Core {
         }
         let Some(turn) = &self.turn else { return Err(ran) };
         let again = match ran {
-            Ran::Woken(task) if task.header().partition() == self.current => {
-                Some(Queued::new(task))
-            }
+            Ran::Woken(task) if turn.is_of(task.header().partition()) => Some(Queued::new(task)),
             // It has moved.
             Ran::Woken(_) => return Err(ran),
             Ran::Pends | Ran::Ended => None,
         };
         let Some(handle) = self.sched.rotate(turn, again) else { return Err(Ran::Pends) };
         self.unasked -= 1;
-        self.unpaid += 1;
         self.begin(&handle);
         Ok(handle)
     }
 
     /// Which handle runs, counted from one.
     pub(crate) fn handle_number(&self) -> u64 {
-        self.handles + u64::from(self.unpaid) + 1
+        self.handles + u64::from(self.granted - self.unasked) + 1
     }
 
     /// Something is about to change that bears on what runs next: the handles that ran are paid, and
     /// the dispatcher is asked after the one that runs.
     pub(crate) fn interrupt(&mut self) {
-        self.unasked = 0;
-        let unpaid = u64::from(std::mem::take(&mut self.unpaid));
+        let unpaid = u64::from(self.granted - self.unasked);
+        (self.granted, self.unasked) = (0, 0);
         if let (true, Some(turn)) = (unpaid > 0, &self.turn) {
             self.handles += unpaid;
             self.sched.spend(turn, unpaid * self.settings.price_nanos(0));
         }
     }
 
-    /// Charges the handle that just ran, and those before it that are not paid yet. Returns whether the loop gets nowhere, which only a
-    /// simulation can tell.
+    /// Charges the handle that just ran, and those before it that are not paid yet. Returns whether
+    /// the loop gets nowhere, which only a simulation can tell.
     #[inline]
     #[must_use]
     pub(crate) fn ran(&mut self) -> bool {
