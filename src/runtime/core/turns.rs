@@ -96,7 +96,14 @@ impl Core {
         }
         let Some(turn) = &self.turn else { return Err(ran) };
         let again = match ran {
-            Ran::Woken(task) if turn.is_of(task.header().partition()) => Some(Queued::new(task)),
+            Ran::Woken(task) if turn.is_of(task.header().partition()) => {
+                if self.sched.has_no_other(turn) {
+                    // It is the next one itself.
+                    self.unasked -= 1;
+                    return Ok(Queued::new(task));
+                }
+                Some(Queued::new(task))
+            }
             // It has moved.
             Ran::Woken(_) => return Err(ran),
             Ran::Pends | Ran::Ended => None,

@@ -329,3 +329,21 @@ fn a_partition_that_was_removed_in_its_turn_takes_nothing() {
     d.remove(own).expect("it is there");
     assert_eq!(d.push_in_turn(&turn, 1), Err(1));
 }
+
+/// Neither a handle nor a marker, nor a delivery that is due, lets the handle that runs go on alone.
+#[test]
+fn a_handle_has_no_other_only_in_an_empty_partition_without_a_marker() {
+    let mut d = dispatcher();
+    let own = partition(&mut d);
+    d.push(own, 0).expect("it is there");
+    let turn = d.pick().expect("one is runnable");
+    assert!(!d.has_no_other(&turn), "it is still queued");
+    assert_eq!(run(&mut d, &turn), 0);
+    assert!(d.has_no_other(&turn));
+    d.mark(own, true);
+    assert!(!d.has_no_other(&turn), "its sources are to be asked");
+    d.mark(own, false);
+    assert!(d.has_no_other(&turn));
+    d.rouse(own);
+    assert!(!d.has_no_other(&turn), "something waits for it");
+}

@@ -22,6 +22,15 @@ impl<H> Dispatcher<H> {
         room.min(self.top.room(&self.nodes, group.node, price))
     }
 
+    /// Returns whether nothing waits for the handle that runs: neither one of its partition nor a
+    /// delivery. O(1).
+    #[inline]
+    #[must_use]
+    pub fn has_no_other(&self, turn: &Turn) -> bool {
+        let node = &self.nodes[turn.partition().index];
+        node.len == 0 && !node.has(MARKED | DUE) && node.place == Place::Current
+    }
+
     /// Queues `again`, if it is one, at the tail of the partition whose turn it is, and returns the
     /// next handle unless a delivery is before it. O(1).
     ///
