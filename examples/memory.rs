@@ -10,10 +10,10 @@
 //! Linux only, since it reads `/proc/self/status`. Prints:
 //!
 //! ```text
-//! a pending task                        136 bytes
-//! a pending task that holds 64 bytes    162 bytes
-//! a pending task in its own partition   569 bytes
-//! an idle partition                     192 bytes
+//! a pending task                        128 bytes
+//! a pending task that holds 64 bytes    154 bytes
+//! a pending task in its own partition   561 bytes
+//! an idle partition                     191 bytes
 //! ```
 
 use std::future::{Future, pending};
